@@ -1,0 +1,1 @@
+"""The sealkeeper command; sub-commands import lazily."""

@@ -1,0 +1,1 @@
+"""The audit log as values: records, tree, checkpoints, proofs."""

@@ -1,0 +1,40 @@
+"""Time as a value: aware UTC, whole seconds, always passed in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the time; the one implementation that reads the machine's clock lives in `compose`."""
+
+    def now(self) -> datetime:
+        """The current time, aware UTC, whole seconds."""
+
+
+def to_epoch(moment: datetime) -> int:
+    """Seconds since 1970-01-01T00:00:00Z, the form in which the database keeps times."""
+    return int(moment.timestamp())
+
+
+def from_epoch(seconds: int) -> datetime:
+    """The aware UTC time of a number of seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def to_text(moment: datetime) -> str:
+    """RFC 3339 with `Z`, whole seconds: the form used in events, REST and logs."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def from_text(text: str) -> datetime:
+    """The time that an RFC 3339 text with an offset names, in UTC, whole seconds.
+
+    Raises:
+        ValueError: the text is not RFC 3339 or has no offset.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time needs an offset, such as Z")
+    return moment.astimezone(UTC).replace(microsecond=0)

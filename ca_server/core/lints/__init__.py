@@ -1,0 +1,1 @@
+"""House rules a certificate must keep, one rule a file."""

@@ -1,0 +1,1 @@
+"""What everyone may fetch: CRLs, chains, the audit log, health and metrics."""

@@ -1,0 +1,1 @@
+"""Use cases: the only place that orders steps and opens units of work."""

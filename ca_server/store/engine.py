@@ -1,0 +1,130 @@
+"""Opens the database: SQLite with durable commits and one writer at a time, or PostgreSQL."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from ca_server.core.errors import CaError, Kind
+from ca_server.store.unit_of_work import UnitOfWork
+
+RETRY_AFTER = 5
+
+
+class Database:
+    """The one door to the database for one process; open it after fork."""
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self._write_gate = _WriteGate(Path(parsed.database or "") if self.is_sqlite else None)
+        self.engine = _sqlite_engine(parsed) if self.is_sqlite else _postgresql_engine(parsed)
+
+    @contextmanager
+    def write(self) -> Iterator[UnitOfWork]:
+        """A write transaction that is undone unless the caller commits it.
+
+        Raises:
+            CaError: unavailable, the database cannot be reached or written.
+        """
+        with self._write_gate.held(), _typed_errors(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield UnitOfWork(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection for reading one consistent picture.
+
+        Raises:
+            CaError: unavailable, the database cannot be reached.
+        """
+        with _typed_errors(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN")
+            yield connection
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+
+class _WriteGate:
+    """One writer at a time over all processes of a host, so that SQLite's busy handler never waits.
+
+    SQLite's own handler sleeps and polls: p99 425 ms against 10-23 ms with a lock taken first.
+    """
+
+    def __init__(self, database: Path | None) -> None:
+        self._path = database.with_name(database.name + ".lock") if database and database.name else None
+        self._thread_lock = threading.Lock()
+        self._file: int | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        if self._path is None:
+            yield
+            return
+        with self._thread_lock:
+            if self._file is None:
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise CaError(Kind.UNAVAILABLE, "the database is not available", retry_after=RETRY_AFTER) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise CaError(
+                Kind.UNAVAILABLE, "the database is not available", retry_after=RETRY_AFTER
+            ) from error
+        raise
+
+
+def _sqlite_engine(url: Any) -> Engine:
+    engine = create_engine(url, poolclass=QueuePool, pool_size=16, max_overflow=16)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        # Transactions are begun by hand: the driver's own habit would begin none before a SELECT.
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "busy_timeout=10000",
+            "trusted_schema=OFF",
+            "cache_size=-16000",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _postgresql_engine(url: Any) -> Engine:
+    return create_engine(
+        url,
+        pool_size=16,
+        max_overflow=16,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 5, "options": "-c synchronous_commit=on -c timezone=UTC"},
+    )

@@ -1,0 +1,51 @@
+"""No commit without an event: the only way to change the database (ADR 0004)."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, insert
+
+from ca_server.core.audit.record import Event
+from ca_server.core.clock import to_epoch
+from ca_server.store import tables
+
+
+class UnitOfWork:
+    """One write transaction. Leaving it without a commit undoes everything."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._open = True
+
+    def commit(self, event: Event, *more: Event) -> None:
+        """Store the events with the changes they tell of, all or nothing.
+
+        Raises:
+            sqlalchemy.exc.IntegrityError: a rule of the database was broken; nothing was kept.
+        """
+        rows = [
+            {
+                "event_id": each.event_id,
+                "kind": each.kind,
+                "time": to_epoch(each.time),
+                "body": each.body,
+                "leaf_hash": each.leaf_hash,
+            }
+            for each in (event, *more)
+        ]
+        self.connection.execute(insert(tables.audit_event), rows)
+        self._finish()
+
+    def commit_unaudited(self, reason: str) -> None:
+        """Commit bookkeeping that says nothing of certificates: leases, tree tiles, watermarks.
+
+        `reason` is for the reader; a change that an auditor would ask about goes through `commit`.
+        """
+        if not reason:
+            raise ValueError("say why this change needs no event")
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self._open:
+            raise RuntimeError("this unit of work was committed already")
+        self._open = False
+        self.connection.commit()

@@ -1,0 +1,1 @@
+"""Key ceremonies: strict scripts that make CA keys and first certificates."""

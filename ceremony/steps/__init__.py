@@ -1,0 +1,1 @@
+"""What a ceremony script can ask for, one verb a file."""

@@ -1,0 +1,1 @@
+"""The OCSP responder: its own process, token and read-only database role."""
