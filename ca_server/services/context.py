@@ -21,7 +21,7 @@ class Context:
     database: Database
     node: str
 
-    def event(  # noqa: PLR0913 - these are the fields of an event
+    def event(
         self,
         kind: str,
         actor: Actor,
