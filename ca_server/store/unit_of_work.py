@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import Connection, insert
+from sqlalchemy.exc import DBAPIError
 
 from ca_server.core.audit.record import Event
 from ca_server.core.clock import to_epoch
@@ -48,4 +49,9 @@ class UnitOfWork:
         if not self._open:
             raise RuntimeError("this unit of work was committed already")
         self._open = False
-        self.connection.commit()
+        try:
+            self.connection.commit()
+        except DBAPIError:
+            # SQLite keeps the transaction open when a deferred rule fails at commit.
+            self.connection.invalidate()
+            raise
