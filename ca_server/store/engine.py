@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from ca_server.core.errors import CaError, Kind
-from ca_server.store.unit_of_work import UnitOfWork
+from ca_server.store.unit_of_work import BrokenRule, UnitOfWork
 
 RETRY_AFTER = 5
 
@@ -37,6 +37,7 @@ class Database:
 
         Raises:
             CaError: unavailable, the database cannot be reached or written.
+            BrokenRule: a rule of the database forbids the change; nothing was kept.
         """
         with self._write_gate.held(), _typed_errors(), self.engine.connect() as connection:
             if self.is_sqlite:
@@ -90,6 +91,8 @@ class _WriteGate:
 def _typed_errors() -> Iterator[None]:
     try:
         yield
+    except IntegrityError as error:
+        raise BrokenRule(str(error.orig)) from error
     except OperationalError as error:
         raise CaError(Kind.UNAVAILABLE, "the database is not available", retry_after=RETRY_AFTER) from error
     except DBAPIError as error:

@@ -10,6 +10,10 @@ from ca_server.core.clock import to_epoch
 from ca_server.store import tables
 
 
+class BrokenRule(Exception):
+    """The database refused a change that breaks one of its rules (unique, foreign key, guard)."""
+
+
 class UnitOfWork:
     """One write transaction. Leaving it without a commit undoes everything."""
 
@@ -21,7 +25,7 @@ class UnitOfWork:
         """Store the events with the changes they tell of, all or nothing.
 
         Raises:
-            sqlalchemy.exc.IntegrityError: a rule of the database was broken; nothing was kept.
+            BrokenRule: a rule of the database was broken; nothing was kept. It leaves `Database.write`.
         """
         rows = [
             {
