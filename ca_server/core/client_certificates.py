@@ -1,0 +1,99 @@
+"""Is this chain good for logging in? Signatures, times, and what the certificates say they are for.
+
+Revocation and the grant are the caller's: they need the database. Nothing here trusts what the client
+sent besides its own certificate; the authorities above it come from our own records (R13, R20).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from ca_server.core.errors import CaError, Kind, refuse
+
+MAX_CERTIFICATE_BYTES = 16 * 1024
+_T = TypeVar("_T", bound=x509.ExtensionType)
+
+
+def parse_certificate(der: bytes) -> x509.Certificate:
+    """A certificate from the TLS layer, as a value.
+
+    Raises:
+        CaError: unauthenticated, `ACCESS-CERT-FORMAT`: too large, not DER, or an extension that is none.
+    """
+    if len(der) > MAX_CERTIFICATE_BYTES:
+        raise _refusal("ACCESS-CERT-FORMAT", f"a client certificate may have {MAX_CERTIFICATE_BYTES} bytes")
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        # These are parsed when first asked for, and raise then.
+        _ = certificate.extensions, certificate.subject, certificate.issuer, certificate.serial_number
+    except ValueError as error:
+        raise _refusal("ACCESS-CERT-FORMAT", "the client certificate is not well formed") from error
+    return certificate
+
+
+def check_client_chain(chain: Sequence[x509.Certificate], now: datetime) -> None:
+    """Pass only a chain by which its first certificate may log in now.
+
+    `chain` runs from the client's certificate to the root (RFC 5280 §6.1, names and signatures upwards).
+
+    Raises:
+        CaError: unauthenticated, `ACCESS-CERT-CHAIN`, `ACCESS-CERT-TIME` or `ACCESS-CERT-USE`.
+    """
+    if len(chain) < 2:
+        raise _refusal("ACCESS-CERT-CHAIN", "the client certificate has no authority above it")
+    for certificate in chain:
+        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+            raise _refusal("ACCESS-CERT-TIME", "the client certificate or its authority is not valid now")
+    for subject, issuer in pairwise(chain):
+        _require_issued_by(subject, issuer)
+    for depth, authority in enumerate(chain[1:]):
+        _require_authority(authority, depth)
+    _require_client(chain[0])
+
+
+def _require_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> None:
+    try:
+        subject.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError) as error:
+        raise _refusal("ACCESS-CERT-CHAIN", "the client certificate does not chain to our root") from error
+
+
+def _require_authority(certificate: x509.Certificate, depth: int) -> None:
+    """`depth` counts the authorities below this one (RFC 5280 §4.2.1.9)."""
+    constraints = _extension(certificate, x509.BasicConstraints)
+    usage = _extension(certificate, x509.KeyUsage)
+    if constraints is None or not constraints.ca or usage is None or not usage.key_cert_sign:
+        raise _refusal("ACCESS-CERT-CHAIN", "a certificate above the client's is not an authority's")
+    if constraints.path_length is not None and constraints.path_length < depth:
+        raise _refusal("ACCESS-CERT-CHAIN", "the chain is longer than an authority in it allows")
+
+
+def _require_client(certificate: x509.Certificate) -> None:
+    """An end-entity certificate that says clientAuth itself; anyExtendedKeyUsage does not."""
+    constraints = _extension(certificate, x509.BasicConstraints)
+    usage = _extension(certificate, x509.KeyUsage)
+    purposes = _extension(certificate, x509.ExtendedKeyUsage)
+    if constraints is not None and constraints.ca:
+        raise _refusal("ACCESS-CERT-USE", "an authority's certificate does not log in")
+    if usage is not None and not usage.digital_signature:
+        raise _refusal("ACCESS-CERT-USE", "the client certificate's key usage lacks digitalSignature")
+    if purposes is None or ExtendedKeyUsageOID.CLIENT_AUTH not in purposes:
+        raise _refusal("ACCESS-CERT-USE", "the client certificate's extended key usage lacks clientAuth")
+
+
+def _extension(certificate: x509.Certificate, kind: type[_T]) -> _T | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _refusal(rule_id: str, detail: str) -> CaError:
+    return refuse(Kind.UNAUTHENTICATED, rule_id, detail)
