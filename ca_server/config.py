@@ -1,0 +1,141 @@
+"""The server's configuration: one TOML file, one frozen model, read once before anything opens."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from ca_server.core.document import Duration, Strict, broken, parse_document
+from ca_server.core.errors import CaError, Kind, refuse
+
+_LISTEN = re.compile(r"(?:\[[0-9a-f:]+\]|[a-z0-9.-]+):[0-9]{1,5}|unix:/[^\s]+")
+_NODE = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62})")
+
+
+def _listen(text: str) -> str:
+    if not _LISTEN.fullmatch(text):
+        raise broken("CONFIG-LISTEN", "use HOST:PORT, such as 127.0.0.1:8443")
+    return text
+
+
+def _node(text: str) -> str:
+    if not _NODE.fullmatch(text):
+        raise broken("CONFIG-NODE", "use up to 63 of a-z, 0-9, '.' and '-'")
+    return text
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise broken("CONFIG-PATH", "use an absolute path")
+    return Path(value)
+
+
+def _public_url(text: str) -> str:
+    if not text.startswith("http://") or text.endswith("/") or not text.isprintable() or " " in text:
+        raise broken("CONFIG-URL", "use a plain http:// URL without a slash at its end")
+    return text
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+AbsolutePath = Annotated[Path, BeforeValidator(_path)]
+Listen = Annotated[str, AfterValidator(_listen)]
+PublicURL = Annotated[str, AfterValidator(_public_url)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=20)]
+
+
+class DatabaseConfig(Strict):
+    """Where everything is kept: `sqlite:////path` or `postgresql://user@host/name`."""
+
+    url: str = Field(pattern=r"^(sqlite:////|postgresql://)")
+
+
+class ServerConfig(Strict):
+    """The HTTPS door for clients and the plain HTTP door for what everyone may fetch."""
+
+    https: Listen
+    http: Listen
+    names: Names
+    workers: int = Field(default=2, ge=1, le=64)
+    threads: int = Field(default=8, ge=1, le=64)
+    tls_key: AbsolutePath
+
+
+class PublicationConfig(Strict):
+    """The URLs that are written into certificates; clients fetch CRLs, issuers and status there."""
+
+    public_url: PublicURL
+    ocsp_url: PublicURL
+
+
+class TokenConfig(Strict):
+    """A PKCS#11 token; its PIN comes from a file or a systemd credential, never from here."""
+
+    label: str = Field(min_length=1, max_length=32)
+    module: AbsolutePath
+    pin_file: AbsolutePath | None = None
+    pin_credential: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+
+
+class AuditConfig(Strict):
+    """The audit log's name, its key, and the anchor that a restored database cannot take back."""
+
+    origin: str = Field(min_length=1, max_length=255)
+    key: str = Field(pattern=r"^pkcs11:")
+    anchor: AbsolutePath
+    heartbeat: Duration = timedelta(minutes=5)
+
+
+class CrlConfig(Strict):
+    """How often a CRL is made, and how long it may be used."""
+
+    interval: Duration = timedelta(hours=1)
+    validity: Duration = timedelta(hours=24)
+
+
+class PoliciesConfig(Strict):
+    """Where profiles are kept; without it, those that come with Sealkeeper are in force."""
+
+    directory: AbsolutePath | None = None
+
+
+class Config(Strict):
+    """The whole file."""
+
+    mode: Literal["production", "rehearsal"]
+    node: Annotated[str, AfterValidator(_node)]
+    state_directory: AbsolutePath
+    database: DatabaseConfig
+    server: ServerConfig
+    publication: PublicationConfig
+    token: Annotated[tuple[TokenConfig, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=32)]
+    audit: AuditConfig
+    crl: CrlConfig = CrlConfig()
+    policies: PoliciesConfig = PoliciesConfig()
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises:
+        CaError: malformed, every broken rule with its place; not_found, the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CaError(Kind.NOT_FOUND, f"cannot read {path}: {error.strerror}") from error
+    config = parse_document(data, Config, f"configuration {path}", rule="CONFIG")
+    for token in config.token:
+        if (token.pin_file is None) == (token.pin_credential is None):
+            raise refuse(
+                Kind.MALFORMED,
+                "CONFIG-PIN",
+                f"token {token.label}: give pin_file or pin_credential, one of the two",
+            )
+    return config
