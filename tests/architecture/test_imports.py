@@ -1,0 +1,97 @@
+"""Who may import whom: the contracts of pyproject.toml, and what a fresh interpreter really loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.tree import ROOT, imports_of, name_of, product_files
+
+# Library -> the only places that may import it.
+PLACES = {
+    "pkcs11": ("ca_server/hsm/",),
+    "sqlalchemy": ("ca_server/store/", "ocsp_responder/status.py"),
+    "alembic": ("ca_server/store/",),
+    "psycopg": ("ca_server/store/", "ocsp_responder/status.py"),
+    "flask": ("ca_server/rest/", "ca_server/publish/", "ca_server/wsgi.py", "ocsp_responder/"),
+    "flask_openapi": ("ca_server/rest/", "ca_server/wsgi.py"),
+    "gunicorn": ("ca_server/cli/serve.py", "ca_server/wsgi.py", "ocsp_responder/"),
+}
+
+# Imports a package with some libraries made unimportable, as on a machine that lacks them, and prints what
+# of ours was loaded.
+LOADER = """
+import importlib, importlib.abc, pkgutil, sys
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {absent!r}:
+            raise ModuleNotFoundError(f"{{name}} is not installed on this machine", name=name)
+
+sys.meta_path.insert(0, Absent())
+package = importlib.import_module({package!r})
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+ours = ("ca_server", "ceremony", "ocsp_responder")
+print(*sorted(name for name in sys.modules if name.split(".")[0] in ours))
+"""
+
+
+def loaded_by(package: str, absent: tuple[str, ...]) -> list[str]:
+    script = LOADER.format(package=package, absent=absent)
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout.split()
+
+
+def foreign(modules: list[str], allowed: tuple[str, ...]) -> list[str]:
+    return [
+        name for name in modules if not any(name == room or name.startswith(room + ".") for room in allowed)
+    ]
+
+
+def test_import_contracts_hold():
+    tool = Path(sys.executable).with_name("lint-imports")
+    run = subprocess.run([tool, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("library", PLACES)
+def test_a_library_is_imported_in_its_place_only(library):
+    elsewhere = [
+        name_of(path)
+        for path in product_files()
+        if not name_of(path).startswith(PLACES[library])
+        and any(name.split(".")[0] == library for name in imports_of(path))
+    ]
+    assert elsewhere == []
+
+
+def test_a_ceremony_runs_without_web_and_database_libraries():
+    absent = ("flask", "flask_openapi", "werkzeug", "gunicorn", "sqlalchemy", "alembic", "psycopg")
+    modules = loaded_by("ceremony", absent)
+    assert "ceremony.cli" in modules
+    allowed = ("ceremony", "ca_server.core", "ca_server.hsm")
+    assert foreign(modules, allowed) == ["ca_server"]
+
+
+def test_the_responder_loads_the_shared_pair_and_nothing_else_of_the_server():
+    modules = loaded_by("ocsp_responder", ("alembic", "flask_openapi"))
+    assert "ocsp_responder.app" in modules
+    allowed = ("ocsp_responder", "ca_server.core", "ca_server.hsm")
+    assert foreign(modules, allowed) == ["ca_server"]
+
+
+def test_no_product_module_imports_the_tests_or_the_operations_folder():
+    guilty = [
+        name_of(path)
+        for path in product_files()
+        if any(name.split(".")[0] in {"tests", "ops", "policies"} for name in imports_of(path))
+    ]
+    assert guilty == []
