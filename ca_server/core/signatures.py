@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 PublicKey = (
     ec.EllipticCurvePublicKey
@@ -104,6 +106,12 @@ def key_type_of(public_key: object) -> KeyType | None:
 def default_algorithm(key_type: KeyType) -> SignatureAlgorithm:
     """The signature algorithm that fits a key type's strength (SP 800-57 part 1 §5.6.1)."""
     return _DEFAULTS[key_type]
+
+
+def spki_sha256(public_key: PublicKey) -> str:
+    """The name under which a key is granted a role or listed as compromised: hex SHA-256 of its SPKI."""
+    info = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(info).hexdigest()
 
 
 def verify_signature(

@@ -1,0 +1,264 @@
+"""The lane: the one thread of a process that uses a CA key. HERE A CERTIFICATE IS SIGNED.
+
+Whoever wants a certificate waits here; those who wait together go together through
+T1 (serials, TBS digests, `issue.intent` events, one durable commit) -> the HSM signs each TBS, no
+transaction open -> T2 (certificates, `issue.done` events, one durable commit). Nobody gets a certificate
+before T2. A crash between the two leaves an intent, which is settled later (ADR 0003).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from ca_server.core.errors import CaError, Kind
+from ca_server.core.signatures import SignatureAlgorithm
+from ca_server.hsm.health import check
+from ca_server.hsm.port import HsmRefused, HsmUnavailable, SignatureUnknown, Signer
+from ca_server.services.outcome import IssuedCertificate, LaneEntry, Outcomes, Signed
+from ca_server.store.unit_of_work import BrokenRule
+
+Signers = Mapping[str, Signer]
+REFUSED_RETRY_AFTER = 30
+
+log = structlog.get_logger(__name__)
+
+
+class Recovery(Protocol):
+    """What the lane does when nobody waits: look after intents that a crash or an outage left behind."""
+
+    def open_entries(self) -> list[LaneEntry]:
+        """Stored intents that are old enough to have been left behind.
+
+        Raises:
+            CaError: unavailable, the database is away.
+        """
+
+
+class LaneObserver(Protocol):
+    """Hears how the lane fares, for metrics."""
+
+    def signed(self, authority_id: str, result: str, seconds: float) -> None:
+        """One use of a key ended as `ok`, `unavailable` or `refused`."""
+
+    def batch(self, size: int) -> None:
+        """So many certificates went together."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSettings:
+    """How many may wait, how many go together, how long a caller waits (seconds)."""
+
+    queue_length: int = 1024
+    batch_size: int = 64
+    patience: float = 30.0
+    idle: float = 1.0
+
+
+@dataclass(slots=True)
+class _Place:
+    """One caller's place in the lane."""
+
+    entry: LaneEntry
+    answer: Future[IssuedCertificate] = field(default_factory=Future)
+
+
+class Lane:
+    """Gathers, signs and answers; start it after fork, one a process."""
+
+    def __init__(
+        self,
+        outcomes: Outcomes,
+        open_signers: Callable[[], Signers],
+        recovery: Recovery,
+        *,
+        settings: LaneSettings,
+        observer: LaneObserver,
+        die: Callable[[str], None],
+    ) -> None:
+        self._outcomes = outcomes
+        self._open_signers = open_signers
+        self._recovery = recovery
+        self._settings = settings
+        self._observer = observer
+        self._die = die
+        self._places: queue.Queue[_Place] = queue.Queue(settings.queue_length)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lane", daemon=True)
+        self._signers: Signers | None = None
+        self._trouble: HsmUnavailable | HsmRefused | None = HsmUnavailable("the HSM is being opened", 1)
+
+    def start(self) -> None:
+        """Open the HSM and begin to sign, on a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what waits, then end the thread."""
+        self._stopping.set()
+        self._thread.join()
+
+    def require_ready(self) -> None:
+        """Say whether the HSM signs.
+
+        Raises:
+            CaError: unavailable, with the reason.
+        """
+        if not self._thread.is_alive():
+            raise CaError(Kind.UNAVAILABLE, "the signing lane has ended", retry_after=5)
+        if self._trouble is not None:
+            raise _towards_client(self._trouble) from self._trouble
+
+    def submit(self, entry: LaneEntry) -> IssuedCertificate:
+        """Wait in the lane for a certificate.
+
+        Raises:
+            CaError: unavailable: the queue is full, the HSM or database is away, or patience ran out. An
+                intent that was stored by then stays stored and is settled later.
+            BrokenRule: a serial number or idempotency key was taken by somebody else.
+        """
+        self.require_ready()
+        place = _Place(entry)
+        try:
+            self._places.put_nowait(place)
+        except queue.Full:
+            raise CaError(Kind.UNAVAILABLE, "too many are waiting to be signed", retry_after=1) from None
+        try:
+            return place.answer.result(self._settings.patience)
+        except FutureTimeoutError:
+            place.answer.cancel()
+            raise CaError(Kind.UNAVAILABLE, "signing takes too long", retry_after=5) from None
+
+    def _run(self) -> None:
+        next_look = 0.0
+        while not (self._stopping.is_set() and self._places.empty()):
+            batch = self._gather()
+            try:
+                if batch:
+                    self._issue(batch)
+                if time.monotonic() >= next_look:
+                    self._look_around()
+                    next_look = time.monotonic() + self._settings.idle
+            except SignatureUnknown as error:
+                _fail(batch, CaError(Kind.UNAVAILABLE, "the HSM did not answer in time", retry_after=5))
+                self._die(f"signature unknown: {error}")
+                return
+
+    def _gather(self) -> list[_Place]:
+        """Everybody who waits by now, or nobody after a quiet while."""
+        try:
+            batch = [self._places.get(timeout=self._settings.idle)]
+        except queue.Empty:
+            return []
+        while len(batch) < self._settings.batch_size:
+            try:
+                batch.append(self._places.get_nowait())
+            except queue.Empty:
+                break
+        return [place for place in batch if place.answer.set_running_or_notify_cancel()]
+
+    def _issue(self, batch: list[_Place]) -> None:
+        """Take one batch the whole way; whatever goes wrong is told to those it concerns."""
+        self._observer.batch(len(batch))
+        try:
+            self.require_ready()
+            self._outcomes.store_intents([place.entry for place in batch])
+        except BrokenRule as error:
+            self._one_by_one(batch, error)
+            return
+        except CaError as error:
+            _fail(batch, error)
+            return
+        signed = [(place, done) for place in batch if (done := self._sign(place)) is not None]
+        if not signed:
+            return
+        try:
+            issued = self._outcomes.store_certificates([done for _, done in signed])
+        except CaError as error:
+            _fail([place for place, _ in signed], error)
+            return
+        for (place, _), certificate in zip(signed, issued, strict=True):
+            place.answer.set_result(certificate)
+
+    def _one_by_one(self, batch: list[_Place], error: BrokenRule) -> None:
+        """One bad entry must not spoil the others' commit."""
+        if len(batch) == 1:
+            batch[0].answer.set_exception(error)
+            return
+        for place in batch:
+            self._issue([place])
+
+    def _sign(self, place: _Place) -> Signed | None:
+        """THE use of a CA key: exactly the bytes of the stored intent, verified by the door."""
+        intent = place.entry.intent
+        try:
+            self.require_ready()
+            signer = (self._signers or {})[intent.authority_id]
+            started = time.perf_counter()
+            signature = signer.sign(intent.tbs, SignatureAlgorithm(intent.signature_algorithm))
+        except (HsmUnavailable, HsmRefused) as error:
+            log.warning("hsm.lost", authority=intent.authority_id, reason=error.detail)
+            self._observer.signed(intent.authority_id, error.kind, 0.0)
+            self._trouble = error
+            place.answer.set_exception(_towards_client(error))
+            return None
+        except CaError as error:
+            place.answer.set_exception(error)
+            return None
+        except KeyError:
+            place.answer.set_exception(
+                CaError(Kind.UNAVAILABLE, f"no key of authority {intent.authority_id} here", retry_after=60)
+            )
+            return None
+        self._observer.signed(intent.authority_id, "ok", time.perf_counter() - started)
+        return Signed(place.entry, signature)
+
+    def _look_around(self) -> None:
+        """Get a lost HSM back, then settle what was left behind.
+
+        A token that refused to be opened (wrong PIN) is not asked again, so that it never locks.
+        """
+        refused_at_opening = self._signers is None and isinstance(self._trouble, HsmRefused)
+        if self._trouble is not None and not refused_at_opening:
+            self._trouble = self._reopen()
+        if self._trouble is None:
+            self._settle()
+
+    def _reopen(self) -> HsmUnavailable | HsmRefused | None:
+        try:
+            if self._signers is None:
+                self._signers = self._open_signers()
+            for signer in self._signers.values():
+                check(signer)
+        except (HsmUnavailable, HsmRefused) as error:
+            log.warning("hsm.away", reason=error.detail)
+            return error
+        log.info("hsm.ready", authorities=sorted(self._signers))
+        return None
+
+    def _settle(self) -> None:
+        try:
+            for entry in self._recovery.open_entries():
+                if entry.intent.authority_id in (self._signers or {}):
+                    self._issue([_Place(entry)])
+        except CaError as error:
+            log.warning("recovery.postponed", reason=error.detail)
+
+
+def _fail(batch: list[_Place], error: CaError) -> None:
+    for place in batch:
+        if not place.answer.done():
+            place.answer.set_exception(error)
+
+
+def _towards_client(error: HsmUnavailable | HsmRefused) -> CaError:
+    """A refusing token is for the operator to mend; the client is told to come back."""
+    retry_after = error.retry_after or REFUSED_RETRY_AFTER
+    return CaError(Kind.UNAVAILABLE, "the HSM does not sign at the moment", retry_after=retry_after)

@@ -1,0 +1,190 @@
+"""What the lane writes before and after a key is used: T1 and T2 as whole batches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from cryptography import x509
+
+from ca_server.core.assemble import assemble_certificate
+from ca_server.core.audit.record import Actor, Event
+from ca_server.core.clock import to_epoch
+from ca_server.core.errors import CaError, Kind
+from ca_server.core.identifiers import Identifier, identifier_of
+from ca_server.core.signatures import PublicKey, spki_sha256
+from ca_server.services.context import Context
+from ca_server.store.issuance import (
+    AlreadySettled,
+    StoredCertificate,
+    StoredIdempotencyKey,
+    StoredIntent,
+    StoredRequest,
+    find_issued,
+    insert_intents,
+    settle_intents,
+    stored_names,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewIntent:
+    """What T1 stores with an intent that is not in the database yet."""
+
+    request: StoredRequest
+    event: Event
+    key: StoredIdempotencyKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneEntry:
+    """One certificate on its way; `new` is None where the intent was stored earlier."""
+
+    intent: StoredIntent
+    actor: Actor
+    principal_id: str
+    protocol: str
+    new: NewIntent | None
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """An entry and the signature over its TBS, verified."""
+
+    entry: LaneEntry
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCertificate:
+    """A certificate that is stored and logged, and so may leave."""
+
+    request_id: str
+    certificate_id: str
+    serial_number: str
+    authority_id: str
+    der: bytes
+
+
+class Outcomes:
+    """Writes intents and certificates with their events, in whole batches."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def store_intents(self, entries: Sequence[LaneEntry]) -> None:
+        """T1 for those of a batch that are new.
+
+        Raises:
+            BrokenRule: a serial number or idempotency key is taken; nothing was stored.
+            CaError: unavailable, the database is away.
+        """
+        new = [(entry.intent, entry.new) for entry in entries if entry.new]
+        if not new:
+            return
+        with self._context.database.write() as unit:
+            insert_intents(
+                unit,
+                [each.request for _, each in new],
+                [intent for intent, _ in new],
+                [each.key for _, each in new if each.key],
+            )
+            unit.commit(*(each.event for _, each in new))
+
+    def store_certificates(self, batch: Sequence[Signed]) -> list[IssuedCertificate]:
+        """T2: certificates and `issue.done` events, in the batch's order.
+
+        Where somebody else settled an intent first, that certificate is the answer and ours is dropped.
+
+        Raises:
+            CaError: unavailable, the database is away; the intents stay open.
+        """
+        try:
+            return self._store(batch)
+        except AlreadySettled:
+            if len(batch) > 1:
+                return [self.store_certificates([each])[0] for each in batch]
+            return [self._settled_by_another(batch[0].entry.intent)]
+
+    def _store(self, batch: Sequence[Signed]) -> list[IssuedCertificate]:
+        events: list[Event] = []
+        rows: list[StoredCertificate] = []
+        for each in batch:
+            der = assemble_certificate(each.entry.intent.tbs, each.signature)
+            certificate_id = hashlib.sha256(der).hexdigest()
+            events.append(self._done(each.entry, certificate_id))
+            rows.append(_row(each.entry, der, certificate_id, events[-1].event_id))
+        with self._context.database.write() as unit:
+            settle_intents(unit, rows, [each.entry.intent.request_id for each in batch])
+            unit.commit(*events)
+        return [
+            IssuedCertificate(
+                request_id=each.entry.intent.request_id,
+                certificate_id=row.id,
+                serial_number=row.serial_number,
+                authority_id=row.authority_id,
+                der=row.der,
+            )
+            for each, row in zip(batch, rows, strict=True)
+        ]
+
+    def _done(self, entry: LaneEntry, certificate_id: str) -> Event:
+        intent = entry.intent
+        data = {
+            "authority": intent.authority_id,
+            "serial": intent.serial_number,
+            "tbs_sha256": intent.tbs_sha256,
+            "cert_sha256": certificate_id,
+        }
+        return self._context.event("issue.done", entry.actor, data, ref=intent.event_id)
+
+    def _settled_by_another(self, intent: StoredIntent) -> IssuedCertificate:
+        found = read_issued(self._context, intent.request_id)
+        if found is None:
+            raise CaError(Kind.UNAVAILABLE, "this request was given up; send it again", retry_after=1)
+        return found
+
+
+def read_issued(context: Context, request_id: str) -> IssuedCertificate | None:
+    """The certificate that a request led to, or None while there is none."""
+    with context.database.read() as connection:
+        found = find_issued(connection, request_id)
+    if found is None:
+        return None
+    return IssuedCertificate(
+        request_id=request_id,
+        certificate_id=found["id"],
+        serial_number=found["serial_number"],
+        authority_id=found["authority_id"],
+        der=found["der"],
+    )
+
+
+def _row(entry: LaneEntry, der: bytes, certificate_id: str, event_id: str) -> StoredCertificate:
+    """The row, read from the final bytes and not from what was asked for."""
+    certificate = x509.load_der_x509_certificate(der)
+    return StoredCertificate(
+        id=certificate_id,
+        authority_id=entry.intent.authority_id,
+        serial_number=entry.intent.serial_number,
+        issued_event_id=event_id,
+        profile=entry.intent.profile,
+        principal_id=entry.principal_id,
+        protocol=entry.protocol,
+        subject=certificate.subject.rfc4514_string(),
+        names=stored_names(_names(certificate)),
+        spki_sha256=spki_sha256(cast("PublicKey", certificate.public_key())),
+        not_before=to_epoch(certificate.not_valid_before_utc),
+        not_after=to_epoch(certificate.not_valid_after_utc),
+        der=der,
+    )
+
+
+def _names(certificate: x509.Certificate) -> list[Identifier]:
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return [identifier_of(name) for name in extension.value]

@@ -1,0 +1,108 @@
+"""Settles what a crash or an outage left behind: every intent ends as done or as abandoned (ADR 0003)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from asn1crypto.x509 import TbsCertificate
+
+from ca_server.core.audit.record import Actor
+from ca_server.core.clock import to_epoch
+from ca_server.services.context import Context, process_actor
+from ca_server.services.outcome import LaneEntry
+from ca_server.store.issuance import (
+    AlreadySettled,
+    StoredIntent,
+    abandon_intent,
+    find_request_owner,
+    is_compromised,
+    open_intents,
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverySettings:
+    """An intent younger than `grace` may be in somebody's hands; older than `give_up`, nobody waits."""
+
+    grace: timedelta = timedelta(seconds=15)
+    give_up: timedelta = timedelta(hours=24)
+    batch: int = 100
+
+
+class LeftBehind:
+    """Finds intents without outcome; the lane signs the identical TBS again."""
+
+    def __init__(self, context: Context, settings: RecoverySettings) -> None:
+        self._context = context
+        self._settings = settings
+
+    def open_entries(self) -> list[LaneEntry]:
+        """Intents to sign, after those that nobody should have any more were abandoned.
+
+        Raises:
+            CaError: unavailable, the database is away.
+        """
+        now = self._context.clock.now()
+        with self._context.database.read() as connection:
+            found = open_intents(
+                connection,
+                created_before=to_epoch(now - self._settings.grace),
+                limit=self._settings.batch,
+            )
+            owners = {each.request_id: find_request_owner(connection, each.request_id) for each in found}
+            reasons = {
+                each.event_id: self._reason_to_abandon(
+                    each, compromised=is_compromised(connection, _spki_sha256(each))
+                )
+                for each in found
+            }
+        for intent in found:
+            if reason := reasons[intent.event_id]:
+                self._abandon(intent, reason)
+        recovery = process_actor("recovery")
+        return [
+            resume_entry(intent, recovery, *owners[intent.request_id])
+            for intent in found
+            if not reasons[intent.event_id]
+        ]
+
+    def _reason_to_abandon(self, intent: StoredIntent, *, compromised: bool) -> str | None:
+        if compromised:
+            return "key compromised"
+        age = to_epoch(self._context.clock.now()) - intent.created_at
+        return "too old" if age > self._settings.give_up.total_seconds() else None
+
+    def _abandon(self, intent: StoredIntent, reason: str) -> None:
+        event = self._context.event(
+            "issue.abandoned",
+            process_actor("recovery"),
+            {
+                "authority": intent.authority_id,
+                "serial": intent.serial_number,
+                "tbs_sha256": intent.tbs_sha256,
+                "reason": reason,
+            },
+            ref=intent.event_id,
+            outcome="failure",
+        )
+        try:
+            with self._context.database.write() as unit:
+                abandon_intent(unit, intent)
+                unit.commit(event)
+        except AlreadySettled:
+            log.info("recovery.settled_by_another", serial=intent.serial_number)
+
+
+def resume_entry(intent: StoredIntent, actor: Actor, principal_id: str, protocol: str) -> LaneEntry:
+    """A stored intent as the lane takes it."""
+    return LaneEntry(intent=intent, actor=actor, principal_id=principal_id, protocol=protocol, new=None)
+
+
+def _spki_sha256(intent: StoredIntent) -> str:
+    public_key_info = TbsCertificate.load(intent.tbs)["subject_public_key_info"]
+    return hashlib.sha256(public_key_info.dump()).hexdigest()
