@@ -1,0 +1,27 @@
+"""The catalogue of audit events: each kind is made somewhere, and documented with its data."""
+
+from __future__ import annotations
+
+import re
+
+from ca_server.core.audit.record import CATALOGUE
+from tests.architecture.tree import ROOT, name_of, product_files, strings_in
+
+
+def test_every_kind_is_made_somewhere():
+    made = set()
+    for path in product_files():
+        if name_of(path) != "ca_server/core/audit/record.py":
+            made |= strings_in(path) & CATALOGUE.keys()
+    assert CATALOGUE.keys() - made == set()
+
+
+def test_every_kind_is_documented_with_its_data():
+    text = (ROOT / "ops/docs/events.md").read_text()
+    rows = re.findall(r"^\| `([a-z.-]+)` \| [^|]+ \| ([^|]*) \|$", text, re.MULTILINE)
+    documented = {kind: frozenset(re.findall(r"`([a-z0-9_]+)`", keys)) for kind, keys in rows}
+    assert documented == CATALOGUE
+
+
+def test_the_catalogue_is_in_order():
+    assert list(CATALOGUE) == sorted(CATALOGUE)
