@@ -1,0 +1,65 @@
+"""The counters of one process, by name; `publish.metrics` serves the sum over all processes.
+
+No subject, name, serial number or address is ever a label: labels are closed lists, so that nobody can
+make the server remember without end. Names carry base units, counters `_total` (Prometheus' rules).
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+ISSUED = Counter(
+    "sealkeeper_issued_total",
+    "Certificates asked for, by what became of it: success, refused, unavailable or error.",
+    ["authority", "profile", "protocol", "result"],
+)
+REVOKED = Counter("sealkeeper_revoked_total", "Certificates revoked, by reason.", ["reason"])
+REFUSED = Counter(
+    "sealkeeper_access_refused_total", "Requests refused at the door, by the rule broken.", ["rule_id"]
+)
+HTTP_SECONDS = Histogram(
+    "sealkeeper_http_request_seconds",
+    "Time from request to response, by route and status class.",
+    ["route", "method", "status"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+HSM_SIGN_SECONDS = Histogram(
+    "sealkeeper_hsm_sign_seconds",
+    "Time of one signature by the token, checked in software.",
+    ["key"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+HSM_OPERATIONS = Counter(
+    "sealkeeper_hsm_operations_total", "Signatures asked of the token, by result.", ["key", "result"]
+)
+LANE_BATCH = Histogram(
+    "sealkeeper_lane_batch_size",
+    "Certificates that went through the lane together.",
+    buckets=(1, 2, 4, 8, 16, 32, 64),
+)
+LANE_BATCH = Histogram(
+    "sealkeeper_lane_batch_size",
+    "How many certificates went through the lane together.",
+    buckets=(1, 2, 4, 8, 16, 32, 64),
+)
+HSM_UP = Gauge(
+    "sealkeeper_hsm_up", "1 when the last signature of every process succeeded.", multiprocess_mode="livemin"
+)
+BUILD_INFO = Gauge(
+    "sealkeeper_build_info", "Always 1; the version is a label.", ["version"], multiprocess_mode="max"
+)
+
+
+class LaneMetrics:
+    """Hears how the lane fares (`services.lane.LaneObserver`)."""
+
+    def signed(self, authority_id: str, result: str, seconds: float) -> None:
+        """One use of a key ended; `result` is `ok` or the kind of its failure."""
+        HSM_OPERATIONS.labels(authority_id, result).inc()
+        HSM_UP.set(1 if result == "ok" else 0)
+        if result == "ok":
+            HSM_SIGN_SECONDS.labels(authority_id).observe(seconds)
+
+    def batch(self, size: int) -> None:
+        """So many certificates went together."""
+        LANE_BATCH.observe(size)
