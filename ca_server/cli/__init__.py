@@ -1,1 +1,88 @@
-"""The sealkeeper command; sub-commands import lazily."""
+"""The sealkeeper command. Sub-commands are imported when they are called, so that each starts quickly."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from ca_server import __version__
+from ca_server.core.errors import CaError, Kind
+
+# Name -> where its click command is, and what `sealkeeper --help` says of it without importing it.
+# Ceremony and responder are named, not imported: they are rooms of their own that may be installed alone.
+COMMANDS = {
+    "audit": ("ca_server.cli.audit:command", "Verify the audit log, get proofs."),
+    "ceremony": ("ceremony.cli:command", "Run, rehearse and verify key ceremonies."),
+    "certificate": (
+        "ca_server.cli.certificate:command",
+        "Issue, list, show, renew, revoke and lint certificates.",
+    ),
+    "config": ("ca_server.cli.config:command", "Check a configuration file."),
+    "crl": ("ca_server.cli.crl:command", "Publish and show CRLs."),
+    "db": ("ca_server.cli.database:command", "Bring the database to the newest schema."),
+    "demo": ("ca_server.cli.demo:command", "Run a whole appliance on this machine, to try things out."),
+    "hsm": ("ca_server.cli.hsm:command", "Look at tokens and their keys."),
+    "init": ("ca_server.cli.init:command", "Import a ceremony's bundle."),
+    "ocsp": ("ocsp_responder.cli:command", "Run the OCSP responder."),
+    "profile": ("ca_server.cli.profile:command", "Check, compare and simulate certificate profiles."),
+    "recover": ("ca_server.cli.recover:command", "Settle what a crash left behind."),
+    "serve": ("ca_server.cli.serve:command", "Run the HTTPS and HTTP doors."),
+    "tls": ("ca_server.cli.tls:command", "Issue or renew the server's own certificate."),
+    "token": ("ca_server.cli.token:command", "Create, list and revoke API tokens."),
+    "worker": ("ca_server.cli.worker:command", "Run the worker: CRLs, audit log, checks of what was issued."),
+}
+
+_EXIT_CODES = {
+    Kind.UNAVAILABLE: 5,
+    Kind.RATE_LIMITED: 5,
+    Kind.NOT_READY: 3,
+    Kind.POLICY_REFUSED: 4,
+    Kind.BAD_CSR: 4,
+    Kind.BAD_PUBLIC_KEY: 4,
+    Kind.REJECTED_IDENTIFIER: 4,
+}
+
+
+class _LazyGroup(click.Group):
+    """Knows its sub-commands by name alone."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        found: click.Command = getattr(importlib.import_module(module), attribute)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in sorted(COMMANDS.items())])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sealkeeper")
+def command() -> None:
+    """Sealkeeper: an internal certificate authority whose keys live in an HSM."""
+
+
+def main() -> None:
+    """Run the command; a refusal is one clear line and an exit code, never a traceback."""
+    try:
+        command(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except CaError as error:
+        click.echo(f"sealkeeper: {error.detail}", err=True)
+        for violation in error.violations:
+            if violation.detail != error.detail:
+                click.echo(f"  {violation.rule_id}: {violation.detail}", err=True)
+        sys.exit(_EXIT_CODES.get(error.kind, 1))
+    except KeyboardInterrupt:
+        sys.exit(130)

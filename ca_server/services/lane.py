@@ -23,6 +23,7 @@ from ca_server.core.errors import CaError, Kind
 from ca_server.core.signatures import SignatureAlgorithm
 from ca_server.hsm.health import check
 from ca_server.hsm.port import HsmRefused, HsmUnavailable, SignatureUnknown, Signer
+from ca_server.services.metrics import HSM_OPERATIONS, HSM_SIGN_SECONDS, HSM_UP, LANE_BATCH
 from ca_server.services.outcome import IssuedCertificate, LaneEntry, Outcomes, Signed
 from ca_server.store.unit_of_work import BrokenRule
 
@@ -41,16 +42,6 @@ class Recovery(Protocol):
         Raises:
             CaError: unavailable, the database is away.
         """
-
-
-class LaneObserver(Protocol):
-    """Hears how the lane fares, for metrics."""
-
-    def signed(self, authority_id: str, result: str, seconds: float) -> None:
-        """One use of a key ended as `ok`, `unavailable` or `refused`."""
-
-    def batch(self, size: int) -> None:
-        """So many certificates went together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +72,12 @@ class Lane:
         recovery: Recovery,
         *,
         settings: LaneSettings,
-        observer: LaneObserver,
         die: Callable[[str], None],
     ) -> None:
         self._outcomes = outcomes
         self._open_signers = open_signers
         self._recovery = recovery
         self._settings = settings
-        self._observer = observer
         self._die = die
         self._places: queue.Queue[_Place] = queue.Queue(settings.queue_length)
         self._stopping = threading.Event()
@@ -150,6 +139,9 @@ class Lane:
                 _fail(batch, CaError(Kind.UNAVAILABLE, "the HSM did not answer in time", retry_after=5))
                 self._die(f"signature unknown: {error}")
                 return
+            except Exception:  # noqa: BLE001 - a bug met by one batch must not end the lane for all
+                log.exception("lane.bug", batch=len(batch))
+                _fail(batch, CaError(Kind.INTERNAL, "an internal error; it has been logged"))
 
     def _gather(self) -> list[_Place]:
         """Everybody who waits by now, or nobody after a quiet while."""
@@ -166,7 +158,7 @@ class Lane:
 
     def _issue(self, batch: list[_Place]) -> None:
         """Take one batch the whole way; whatever goes wrong is told to those it concerns."""
-        self._observer.batch(len(batch))
+        LANE_BATCH.observe(len(batch))
         try:
             self.require_ready()
             self._outcomes.store_intents([place.entry for place in batch])
@@ -205,7 +197,7 @@ class Lane:
             signature = signer.sign(intent.tbs, SignatureAlgorithm(intent.signature_algorithm))
         except (HsmUnavailable, HsmRefused) as error:
             log.warning("hsm.lost", authority=intent.authority_id, reason=error.detail)
-            self._observer.signed(intent.authority_id, error.kind, 0.0)
+            HSM_OPERATIONS.labels(intent.authority_id, error.kind).inc()
             self._trouble = error
             place.answer.set_exception(_towards_client(error))
             return None
@@ -217,7 +209,8 @@ class Lane:
                 CaError(Kind.UNAVAILABLE, f"no key of authority {intent.authority_id} here", retry_after=60)
             )
             return None
-        self._observer.signed(intent.authority_id, "ok", time.perf_counter() - started)
+        HSM_OPERATIONS.labels(intent.authority_id, "success").inc()
+        HSM_SIGN_SECONDS.labels(intent.authority_id).observe(time.perf_counter() - started)
         return Signed(place.entry, signature)
 
     def _look_around(self) -> None:
@@ -228,6 +221,7 @@ class Lane:
         refused_at_opening = self._signers is None and isinstance(self._trouble, HsmRefused)
         if self._trouble is not None and not refused_at_opening:
             self._trouble = self._reopen()
+        HSM_UP.set(self._trouble is None)
         if self._trouble is None:
             self._settle()
 

@@ -1,0 +1,96 @@
+"""Runs a WSGI door under gunicorn: workers forked first, the HSM and database opened in each after that."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from prometheus_client import multiprocess
+
+from ca_server.tls import TLSContext, TLSFiles
+
+
+@dataclass(frozen=True, slots=True)
+class DoorSettings:
+    """How one door listens; `tls` is None for plain HTTP."""
+
+    name: str
+    listen: str
+    workers: int
+    threads: int
+    tls: TLSFiles | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a worker runs, and how it is put down when the worker stops."""
+
+    application: Callable[..., Any]
+    close: Callable[[], None]
+
+
+class Door(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+    """A gunicorn server without preload: `open_door` runs in each worker, after fork."""
+
+    def __init__(self, settings: DoorSettings, open_door: Callable[[], Opened]) -> None:
+        self._settings = settings
+        self._open_door = open_door
+        self._opened: Opened | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Give gunicorn its settings; none is read from its own files or environment."""
+        settings = self._settings
+        values: dict[str, Any] = {
+            "bind": settings.listen,
+            "workers": settings.workers,
+            "worker_class": "gthread",
+            "threads": settings.threads,
+            "worker_connections": 1000,
+            "keepalive": 30,
+            "timeout": 60,
+            "graceful_timeout": 30,
+            "preload_app": False,
+            "control_socket_disable": True,
+            "forwarded_allow_ips": "",
+            "proxy_protocol": "off",
+            "limit_request_line": 4094,
+            "limit_request_fields": 64,
+            "limit_request_field_size": 8190,
+            "loglevel": "warning",
+            "proc_name": f"sealkeeper-{settings.name}",
+            "worker_exit": self._worker_exit,
+            "child_exit": _forget_metrics,
+        }
+        if settings.tls:
+            context = TLSContext(settings.tls)
+            values["certfile"] = str(settings.tls.chain)
+            values["keyfile"] = str(settings.tls.key)
+            values["ssl_context"] = lambda _config, _default: context.current()
+        for name, value in values.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Callable[..., Any]:
+        """Open the door in this worker."""
+        self._opened = self._open_door()
+        return self._opened.application
+
+    def _worker_exit(self, _server: Any, _worker: Any) -> None:
+        if self._opened:
+            self._opened.close()
+
+
+def metrics_directory(state: Path, door: str) -> Path:
+    """An empty folder where the workers of one door add up their metrics."""
+    path = state / "metrics" / door
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True, mode=0o700)
+    return path
+
+
+def _forget_metrics(_server: Any, worker: Any) -> None:
+    multiprocess.mark_process_dead(worker.pid)
