@@ -96,6 +96,7 @@ authority = Table(
     Column("role", String(16), nullable=False),
     Column("state", String(16), nullable=False),
     Column("certificate_der", LargeBinary, nullable=False),
+    Column("serial_number", String(40), nullable=False),
     Column("spki_sha256", String(64), nullable=False, unique=True),
     Column("key_uri", Text, nullable=True),
     Column("signature_algorithm", String(32), nullable=False),

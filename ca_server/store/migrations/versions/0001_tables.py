@@ -122,6 +122,7 @@ def upgrade() -> None:
         sa.Column("role", sa.String(length=16), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("certificate_der", sa.LargeBinary(), nullable=False),
+        sa.Column("serial_number", sa.String(length=40), nullable=False),
         sa.Column("spki_sha256", sa.String(length=64), nullable=False),
         sa.Column("key_uri", sa.Text(), nullable=True),
         sa.Column("signature_algorithm", sa.String(length=32), nullable=False),
