@@ -139,7 +139,7 @@ class Lane:
                 _fail(batch, CaError(Kind.UNAVAILABLE, "the HSM did not answer in time", retry_after=5))
                 self._die(f"signature unknown: {error}")
                 return
-            except Exception:  # noqa: BLE001 - a bug met by one batch must not end the lane for all
+            except Exception:
                 log.exception("lane.bug", batch=len(batch))
                 _fail(batch, CaError(Kind.INTERNAL, "an internal error; it has been logged"))
 

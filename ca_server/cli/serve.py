@@ -1,0 +1,101 @@
+"""`sealkeeper serve`: the HTTPS door for clients and the plain HTTP door for what everyone may fetch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+import structlog
+
+from ca_server.config import Config, load_config
+from ca_server.core.errors import CaError, Kind
+from ca_server.serving import metrics_directory
+
+log = structlog.get_logger(__name__)
+
+DOORS = ("api", "publication")
+RENEWAL_CHECK_SECONDS = 600
+
+
+@click.command()
+@click.option("--config", "config_file", type=click.Path(path_type=Path), required=True)
+@click.option("--door", type=click.Choice(DOORS), help="Run this door alone, in this process.")
+def command(config_file: Path, door: str | None) -> None:
+    """Run the HTTPS and HTTP doors until SIGTERM or Ctrl-C.
+
+    Without --door both run, each in a process of its own, and the server's own certificate is renewed in
+    time. With --door, renewing it is left to `sealkeeper tls renew` and a timer.
+    """
+    config = load_config(config_file)
+    if door:
+        _run_door(config, door)
+    _Supervisor(config_file).run()
+
+
+def _run_door(config: Config, door: str) -> NoReturn:
+    """Become one door. Metrics need their folder named before they are first imported."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_directory(config.state_directory, door))
+    from ca_server.compose import doors  # noqa: PLC0415 - imports metrics, which need the line above
+
+    doors[door](config).run()
+    sys.exit(0)
+
+
+class _Supervisor:
+    """Keeps both doors running together: when one ends, all end, and the service manager starts anew."""
+
+    def __init__(self, config_file: Path) -> None:
+        self._config_file = config_file
+        self._stopping = False
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def run(self) -> NoReturn:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, self._stop)
+        self._renew()
+        for door in DOORS:
+            arguments = ["serve", "--config", str(self._config_file), "--door", door]
+            self._children.append(self._start(arguments))
+        next_check = time.monotonic() + RENEWAL_CHECK_SECONDS
+        while not self._stopping and all(child.poll() is None for child in self._children):
+            time.sleep(0.2)
+            if time.monotonic() >= next_check:
+                self._try_to_renew()
+                next_check = time.monotonic() + RENEWAL_CHECK_SECONDS
+        sys.exit(self._end())
+
+    def _start(self, arguments: list[str]) -> subprocess.Popen[bytes]:
+        # A session of its own keeps Ctrl-C to the supervisor, which then stops its children in order.
+        return subprocess.Popen([sys.executable, "-m", "ca_server.cli", *arguments], start_new_session=True)
+
+    def _renew(self) -> None:
+        """Get or renew the server's own certificate if that is due."""
+        child = self._start(["tls", "renew", "--config", str(self._config_file)])
+        if child.wait() != 0:
+            raise CaError(Kind.UNAVAILABLE, "the server's own certificate could not be issued: see above")
+
+    def _try_to_renew(self) -> None:
+        """The certificate at hand is still good; a failure is told and tried again later."""
+        try:
+            self._renew()
+        except CaError as error:
+            log.error("tls.renewal_failed", reason=error.detail)
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _end(self) -> int:
+        """Stop both doors and say whether that was asked for."""
+        failed = any(child.poll() not in (None, 0) for child in self._children)
+        for child in self._children:
+            child.terminate()
+        for child in self._children:
+            child.wait()
+        return 1 if failed and not self._stopping else 0

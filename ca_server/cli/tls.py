@@ -1,0 +1,27 @@
+"""`sealkeeper tls`: the server's own certificate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ca_server.compose import renew_own_certificate
+from ca_server.config import load_config
+
+
+@click.group()
+def command() -> None:
+    """Issue or renew the server's own certificate."""
+
+
+@command.command()
+@click.option("--config", "config_file", type=click.Path(path_type=Path), required=True)
+@click.option("--now", is_flag=True, help="Renew even when it is not due.")
+def renew(config_file: Path, *, now: bool) -> None:
+    """Issue the server's certificate when it is missing or has lived two thirds of its life.
+
+    It goes through the same gate as every certificate; running servers pick it up by themselves.
+    """
+    issued = renew_own_certificate(load_config(config_file), even_if_not_due=now)
+    click.echo(f"issued {issued.certificate_id}" if issued else "not due yet", err=True)

@@ -1,0 +1,17 @@
+"""`sealkeeper worker`: CRLs, the audit log's sequencer, pkilint on everything issued."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ca_server.compose import open_worker
+from ca_server.config import load_config
+
+
+@click.command()
+@click.option("--config", "config_file", type=click.Path(path_type=Path), required=True)
+def command(config_file: Path) -> None:
+    """Run the worker until SIGTERM or Ctrl-C. Several may run over one database."""
+    open_worker(load_config(config_file)).run()

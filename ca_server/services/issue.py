@@ -1,0 +1,240 @@
+"""The gate: every certificate of every protocol is decided here, and nowhere else (R7, R8, R14).
+
+door -> `Gate.issue` -> `core.policy.decide` -> `core.tbs` -> lints -> the lane, which signs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from ca_server.core.assemble import Unsigned
+from ca_server.core.authorization import Authorization, SealCheck
+from ca_server.core.clock import to_epoch, to_text
+from ca_server.core.csr import Csr
+from ca_server.core.errors import CaError, Kind, refuse
+from ca_server.core.policy import Facts, IssuerFacts, decide
+from ca_server.core.profile import Profile
+from ca_server.core.tbs import build_certificate
+from ca_server.policy_store import PolicyStore
+from ca_server.services.context import Context, actor_of, new_id
+from ca_server.services.issuers import Issuers
+from ca_server.services.lane import Lane
+from ca_server.services.linting import LintMemory
+from ca_server.services.outcome import IssuedCertificate, LaneEntry, NewIntent, read_issued
+from ca_server.services.recover import resume_entry
+from ca_server.store.issuance import (
+    StoredIdempotencyKey,
+    StoredIntent,
+    StoredRequest,
+    find_idempotency_key,
+    find_intent,
+    insert_refused_request,
+    is_compromised,
+)
+from ca_server.store.unit_of_work import BrokenRule
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A client's key, and the digest of the request that it stands for."""
+
+    key: str
+    request_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRequest:
+    """What a door hands to the gate once the protocol has authorized it."""
+
+    csr: Csr
+    authorization: Authorization
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    idempotency: Idempotency | None = None
+
+
+class Gate:
+    """Decides, builds, lints, and takes the result to the lane."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        policies: PolicyStore,
+        issuers: Issuers,
+        seals: SealCheck,
+        lints: LintMemory,
+        lane: Lane,
+    ) -> None:
+        self._context = context
+        self._policies = policies
+        self._issuers = issuers
+        self._seals = seals
+        self._lints = lints
+        self._lane = lane
+
+    def issue(self, request: CertificateRequest) -> IssuedCertificate:
+        """The one way to a certificate. The same idempotency key gives the same certificate again.
+
+        Raises:
+            CaError: forbidden (no seal), the kind of the first broken rule with all that were broken,
+                conflict (`IDEMPOTENCY-REUSED`), or unavailable with `retry_after`.
+        """
+        self._seals.require(request.authorization)
+        earlier = self._earlier(request)
+        if earlier is not None:
+            return earlier
+        entry = self._entry(request)
+        try:
+            return self._lane.submit(entry)
+        except BrokenRule as error:
+            earlier = self._earlier(request)
+            if earlier is None:
+                raise CaError(Kind.INTERNAL, "the request could not be stored") from error
+            return earlier
+
+    def _earlier(self, request: CertificateRequest) -> IssuedCertificate | None:
+        """What this idempotency key led to; an intent left open is taken up again."""
+        if request.idempotency is None:
+            return None
+        principal = request.authorization.principal
+        with self._context.database.read() as connection:
+            found = find_idempotency_key(connection, principal.id, request.idempotency.key)
+            intent = find_intent(connection, found["request_id"]) if found else None
+        if found is None:
+            return None
+        if found["request_sha256"] != request.idempotency.request_sha256:
+            raise refuse(
+                Kind.CONFLICT,
+                "IDEMPOTENCY-REUSED",
+                "this Idempotency-Key was used for another request; use a new key",
+            )
+        if intent is not None:
+            protocol = request.authorization.protocol
+            return self._lane.submit(resume_entry(intent, actor_of(principal), principal.id, protocol))
+        issued = read_issued(self._context, found["request_id"])
+        if issued is None:
+            raise CaError(Kind.CONFLICT, "this request was given up; send it again with a new key")
+        return issued
+
+    def _entry(self, request: CertificateRequest) -> LaneEntry:
+        """Judge a request and prepare what the lane stores and signs."""
+        profile = self._policies.profile(request.authorization.profile)
+        stored = self._stored_request(request)
+        issuer = self._issuers.current()
+        facts = self._facts(request.csr, issuer)
+        try:
+            fields = decide(
+                request.csr,
+                request.authorization,
+                profile,
+                facts,
+                not_before=request.not_before,
+                not_after=request.not_after,
+            )
+            serial_number = x509.random_serial_number()
+            unsigned = build_certificate(fields, issuer, serial_number)
+            self._lints.require(unsigned, fields, issuer)
+        except CaError as refusal:
+            self._record_refusal(request, stored, profile, refusal)
+            raise
+        return self._intend(request, stored, profile, issuer, unsigned, serial_number)
+
+    def _facts(self, csr: Csr, issuer: IssuerFacts) -> Facts:
+        with self._context.database.read() as connection:
+            compromised = is_compromised(connection, csr.spki_sha256)
+        return Facts(
+            now=self._context.clock.now(),
+            issuer=issuer,
+            compromised=compromised,
+            own_key=csr.spki_sha256 in self._issuers.own_keys,
+            debian_weak_keys=self._policies.debian_weak_keys,
+            approvals=0,
+        )
+
+    def _stored_request(self, request: CertificateRequest) -> StoredRequest:
+        now = self._context.clock.now()
+        authorization = request.authorization
+        requested = {
+            "identifiers": sorted(str(each) for each in authorization.identifiers),
+            "not_after": request.not_after and to_text(request.not_after),
+            "not_before": request.not_before and to_text(request.not_before),
+            "role": authorization.principal.role,
+        }
+        return StoredRequest(
+            id=new_id(now),
+            created_at=to_epoch(now),
+            protocol=authorization.protocol,
+            principal_id=authorization.principal.id,
+            profile=authorization.profile,
+            csr_der=request.csr.der,
+            requested=requested,
+        )
+
+    def _intend(
+        self,
+        request: CertificateRequest,
+        stored: StoredRequest,
+        profile: Profile,
+        issuer: IssuerFacts,
+        unsigned: Unsigned,
+        serial_number: int,
+    ) -> LaneEntry:
+        """What T1 will store: the request, its intent with the exact bytes, and the event."""
+        principal = request.authorization.principal
+        serial = f"{serial_number:040x}"
+        actor = actor_of(principal)
+        event = self._context.event(
+            "issue.intent",
+            actor,
+            {
+                "authority": issuer.authority_id,
+                "serial": serial,
+                "tbs_sha256": unsigned.tbs_sha256,
+                "profile": profile.name,
+                "policy_sha256": profile.sha256,
+                "request": stored.id,
+                "protocol": stored.protocol,
+            },
+        )
+        intent = StoredIntent(
+            authority_id=issuer.authority_id,
+            serial_number=serial,
+            event_id=event.event_id,
+            request_id=stored.id,
+            created_at=stored.created_at,
+            profile=profile.name,
+            signature_algorithm=unsigned.algorithm,
+            tbs_sha256=unsigned.tbs_sha256,
+            tbs=unsigned.tbs,
+        )
+        key = request.idempotency and StoredIdempotencyKey(
+            principal_id=principal.id,
+            key=request.idempotency.key,
+            request_sha256=request.idempotency.request_sha256,
+            request_id=stored.id,
+            created_at=stored.created_at,
+        )
+        return LaneEntry(intent, actor, principal.id, stored.protocol, NewIntent(stored, event, key))
+
+    def _record_refusal(
+        self, request: CertificateRequest, stored: StoredRequest, profile: Profile, refusal: CaError
+    ) -> None:
+        """Keep what was refused, with its event, so that a policy can be tried on it later."""
+        event = self._context.event(
+            "issue.refused",
+            actor_of(request.authorization.principal),
+            {
+                "request": stored.id,
+                "profile": profile.name,
+                "policy_sha256": profile.sha256,
+                "rule_ids": list(refusal.rule_ids),
+            },
+            outcome="failure",
+        )
+        with self._context.database.write() as unit:
+            insert_refused_request(unit, stored, refusal.violations, refusal.detail)
+            unit.commit(event)

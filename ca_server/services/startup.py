@@ -1,0 +1,34 @@
+"""What every process does before it serves: look at the clock, and say in the log that it is there."""
+
+from __future__ import annotations
+
+import ca_server
+from ca_server.core.clock import from_epoch, to_epoch, to_text
+from ca_server.core.errors import CaError, Kind
+from ca_server.services.context import Context, process_actor
+from ca_server.store.audit import newest_event_time
+
+# Nodes' clocks differ a little; more than this, and times in certificates cannot be believed.
+MAX_CLOCK_LAG = 10
+
+
+def announce_start(context: Context, process: str) -> None:
+    """Refuse a clock that lags behind the log, then log the start of this process.
+
+    Raises:
+        CaError: unavailable, the clock is behind the last event (`CLOCK-BEHIND`) or the database is away.
+    """
+    now = context.clock.now()
+    with context.database.read() as connection:
+        newest = newest_event_time(connection)
+    if newest is not None and to_epoch(now) < newest - MAX_CLOCK_LAG:
+        raise CaError(
+            Kind.UNAVAILABLE,
+            f"the clock says {to_text(now)}, which is before the last event at "
+            f"{to_text(from_epoch(newest))}: set the clock right [CLOCK-BEHIND]",
+        )
+    event = context.event(
+        "software.started", process_actor(process), {"process": process, "version": ca_server.__version__}
+    )
+    with context.database.write() as unit:
+        unit.commit(event)
