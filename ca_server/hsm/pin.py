@@ -1,0 +1,129 @@
+"""Where a token's PIN comes from: a file, a systemd credential or a person at a terminal.
+
+Never the environment, an argument or a script, because other processes and logs can read those. A
+`PinSource` names the place and never holds the PIN, so that settings can be shown and compared.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import stat
+import warnings
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from ca_server.core.errors import CaError, Kind, refuse
+
+_SIZE_LIMIT = 1024
+_CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+
+
+class PinOrigin(StrEnum):
+    """The closed list of places a PIN may come from."""
+
+    FILE = "file"
+    CREDENTIAL = "credential"
+    PROMPT = "prompt"
+
+
+@dataclass(frozen=True, slots=True)
+class PinSource:
+    """The place of one PIN; built by one of the three `from_` methods and read when a token is opened.
+
+    `place` is a path, the name of a systemd credential, or the words of the prompt.
+    """
+
+    origin: PinOrigin
+    place: str
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """A file that nobody but its owner may read."""
+        return cls(PinOrigin.FILE, str(path))
+
+    @classmethod
+    def from_credential(cls, name: str) -> Self:
+        """A credential that systemd hands to the service (LoadCredential=), by its name."""
+        return cls(PinOrigin.CREDENTIAL, name)
+
+    @classmethod
+    def from_prompt(cls, token: str) -> Self:
+        """A person at the terminal, asked once for the PIN of the token with this label."""
+        return cls(PinOrigin.PROMPT, f"PIN of the token {token}: ")
+
+    def read(self) -> str:
+        """The PIN.
+
+        Raises:
+            CaError: HSM-PIN, when there is none, it is open to others, or it is not one line of text.
+        """
+        if self.origin is PinOrigin.PROMPT:
+            return _checked(_ask(self.place), "the terminal")
+        if self.origin is PinOrigin.CREDENTIAL:
+            # systemd may grant the service its read right by an ACL, whose mask shows as the group's bits.
+            path = _credential_path(self.place)
+            return _checked(_read(path, forbidden=stat.S_IRWXO), str(path))
+        return _checked(_read(Path(self.place), forbidden=stat.S_IRWXG | stat.S_IRWXO), self.place)
+
+
+def _refusal(detail: str) -> CaError:
+    return refuse(Kind.INTERNAL, "HSM-PIN", detail)
+
+
+def _credential_path(name: str) -> Path:
+    directory = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    if not Path(directory).is_absolute():
+        raise _refusal(
+            "systemd gave this process no credentials: CREDENTIALS_DIRECTORY is not an absolute path"
+        )
+    if not _CREDENTIAL_NAME.fullmatch(name):
+        raise _refusal("the name of a credential is letters, digits, dots, dashes and underscores")
+    return Path(directory) / name
+
+
+def _read(path: Path, *, forbidden: int) -> str:
+    """The text of a small regular file, whose rights are read from the open file, not by its name."""
+    try:
+        # O_NONBLOCK: opening a pipe that somebody put in the file's place must not hang.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise _refusal(f"the PIN file {path} cannot be opened: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise _refusal(f"the PIN file {path} is not a regular file")
+        if status.st_mode & forbidden:
+            raise _refusal(
+                f"the PIN file {path} is open to others (mode {stat.S_IMODE(status.st_mode):04o}); "
+                "chmod it to 0600"
+            )
+        if status.st_uid not in {0, os.geteuid()}:
+            raise _refusal(f"the PIN file {path} belongs neither to this user nor to root")
+        data = file.read(_SIZE_LIMIT + 1)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        # The decoder's error carries the bytes; they are the PIN and must not reach a log.
+        raise _refusal(f"the PIN file {path} is not UTF-8 text") from None
+
+
+def _ask(prompt: str) -> str:
+    with warnings.catch_warnings():
+        # getpass would fall back to an echoing prompt with a warning; that is refused instead.
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            return getpass.getpass(prompt)
+        except (getpass.GetPassWarning, EOFError) as error:
+            raise _refusal("no terminal to ask for the PIN on; give a PIN file") from error
+
+
+def _checked(text: str, place: str) -> str:
+    """One line without its end; anything else is more likely a mistake than a PIN."""
+    pin = text.removesuffix("\n").removesuffix("\r")
+    if not pin or len(text) > _SIZE_LIMIT or not pin.isprintable():
+        raise _refusal(f"{place} does not hold a PIN: one line of printable text is expected")
+    return pin
