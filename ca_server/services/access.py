@@ -16,7 +16,7 @@ from ca_server.core.authorization import Authorization, Mint, Principal
 from ca_server.core.client_certificates import check_client_chain, parse_certificate
 from ca_server.core.csr import Csr
 from ca_server.core.errors import CaError, Kind, Violation, refuse
-from ca_server.core.identifiers import matches
+from ca_server.core.name_patterns import matches
 from ca_server.core.roles import Action, permits
 from ca_server.services.context import Context
 from ca_server.store import access, inventory
