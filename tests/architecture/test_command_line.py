@@ -9,14 +9,14 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from ca_server.cli import main
+from ca_server.cli import command as sealkeeper
 from tests.architecture.tree import ROOT, documents, inline_code, name_of
 
 CALL = re.compile(r"(?:^|[\s(|&;])(?:\.venv/bin/)?(sealkeeper|ops/quickstart)(?=\s|$)([^|&;<>#)]*)")
 
 
 def commands(
-    command: click.Command = main, path: tuple[str, ...] = ()
+    command: click.Command = sealkeeper, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, click.Command]]:
     """Every command that does something, by its full name."""
     if not isinstance(command, click.Group):
@@ -53,7 +53,7 @@ def sections() -> dict[str, str]:
 def complaint(line: str) -> str | None:
     """What is wrong with a documented call, if anything."""
     for program, rest in CALL.findall(line):
-        command: click.Command = main
+        command: click.Command = sealkeeper
         words = shlex.split(rest.replace("[", " ").replace("]", " ").replace("…", ""))
         if program == "ops/quickstart":
             words.insert(0, "demo")

@@ -17,6 +17,10 @@ NEVER = {"pyopenssl", "sslyze", "pymerkle"}  # a cap on cryptography; AGPL; GPL
 CRYPTOGRAPHY_MAJOR = 50
 
 
+def name_in(requirement: str) -> str:
+    return re.split(r"[\[<>=~! ]", requirement)[0].lower()
+
+
 def pins(lock: str) -> dict[str, str]:
     found = {}
     for line in (ROOT / f"ops/requirements/{lock}.lock").read_text().splitlines():
@@ -62,7 +66,7 @@ def test_the_locks_cover_what_the_project_asks_for():
         "test": extras["test"] + extras["dev"],
     }
     for lock, requirements in wanted.items():
-        names = {re.split(r"[\[<>=~! ]", requirement)[0].lower() for requirement in requirements}
+        names = {name_in(requirement) for requirement in requirements}
         assert names - pins(lock).keys() == set(), lock
 
 
@@ -70,3 +74,17 @@ def test_the_build_tool_is_pinned_as_the_project_names_it():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     lines = (ROOT / "ops/requirements/build.in").read_text().splitlines()
     assert [line for line in lines if not line.startswith("#")] == project["build-system"]["requires"]
+
+
+def test_every_direct_dependency_is_described_at_its_locked_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    direct = {
+        name_in(line) for line in (*project["dependencies"], *(each for extra in extras for each in extra))
+    }
+    rows = re.findall(
+        r"^\| [^|]+ \| ([A-Za-z0-9-]+)[^|]* \| ([0-9.]+) \|",
+        (ROOT / "ops/docs/dependencies.md").read_text(),
+        re.MULTILINE,
+    )
+    assert dict(rows) == {name: pins("test")[name] for name in direct}
