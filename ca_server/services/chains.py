@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_server.core.errors import Kind, refuse
 from ca_server.services.context import Context
-from ca_server.store import inventory
+from ca_server.store.authorities import authority_chain
 
 
 class Chains:
@@ -29,7 +29,7 @@ class Chains:
         chain = self._known.get(authority_id)
         if chain is None:
             with self._context.database.read() as connection:
-                records = inventory.authority_chain(connection, authority_id)
+                records = authority_chain(connection, authority_id)
             if not records:
                 raise refuse(Kind.NOT_FOUND, "INVENTORY-UNKNOWN", "there is no such authority")
             chain = tuple(

@@ -12,9 +12,10 @@ from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.roles import Action
 from ca_server.services.access import require_permission
 from ca_server.services.context import Context
-from ca_server.store import inventory
+from ca_server.store import authorities, inventory
+from ca_server.store.audit import EventFilter, StoredEvent, list_events
+from ca_server.store.authorities import StoredAuthority
 from ca_server.store.inventory import (
-    AuthorityRecord,
     CertificateFilter,
     CertificateRecord,
     RequestRecord,
@@ -103,7 +104,7 @@ def find_request(context: Context, principal: Principal, request_id: str) -> Req
     return found
 
 
-def list_authorities(context: Context, principal: Principal) -> list[AuthorityRecord]:
+def list_authorities(context: Context, principal: Principal) -> list[StoredAuthority]:
     """Every authority, by id.
 
     Raises:
@@ -111,10 +112,10 @@ def list_authorities(context: Context, principal: Principal) -> list[AuthorityRe
     """
     require_permission(principal, Action.READ_AUTHORITY)
     with context.database.read() as connection:
-        return inventory.list_authorities(connection)
+        return authorities.list_authorities(connection)
 
 
-def find_authority(context: Context, principal: Principal, authority_id: str) -> AuthorityRecord:
+def find_authority(context: Context, principal: Principal, authority_id: str) -> StoredAuthority:
     """One authority.
 
     Raises:
@@ -124,6 +125,19 @@ def find_authority(context: Context, principal: Principal, authority_id: str) ->
         if each.id == authority_id:
             return each
     raise _unknown("authority")
+
+
+def list_audit_events(
+    context: Context, principal: Principal, wanted: EventFilter, *, before: int | None, limit: int
+) -> list[StoredEvent]:
+    """One page of the audit log, newest first.
+
+    Raises:
+        CaError: forbidden, `ACCESS-ROLE`; unavailable.
+    """
+    require_permission(principal, Action.READ_AUDIT_EVENT)
+    with context.database.read() as connection:
+        return list_events(connection, wanted, before=before, limit=limit)
 
 
 def _may_see(principal: Principal, owner: str) -> bool:

@@ -14,9 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select, tuple_
 
 from ca_server.core.clock import from_epoch, to_epoch
-from ca_server.store.tables import authority, certificate, certificate_request, issuance_intent, revocation
-
-MAX_CHAIN = 8
+from ca_server.store.tables import certificate, certificate_request, issuance_intent, revocation
 
 
 class CertificateStatus(StrEnum):
@@ -98,19 +96,6 @@ class RequestRecord:
     certificate_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorityRecord:
-    """One of our own authorities; where its key is stays out of what anybody is shown."""
-
-    id: str
-    issuer_id: str | None
-    role: str
-    state: str
-    certificate_der: bytes
-    signature_algorithm: str
-    created_at: datetime
-
-
 def list_certificates(
     connection: Connection,
     wanted: CertificateFilter,
@@ -169,36 +154,6 @@ def find_request(connection: Connection, request_id: str) -> RequestRecord | Non
     """One request by its id."""
     row = connection.execute(_select_requests().where(certificate_request.c.id == request_id)).one_or_none()
     return _request(row) if row else None
-
-
-def list_authorities(connection: Connection) -> list[AuthorityRecord]:
-    """Every authority there ever was, by id; there are few."""
-    return [_authority(row) for row in connection.execute(select(authority).order_by(authority.c.id))]
-
-
-def authority_chain(connection: Connection, authority_id: str) -> list[AuthorityRecord]:
-    """The authority, its issuer, and so on to the root; empty when there is no such authority."""
-    chain: list[AuthorityRecord] = []
-    next_id: str | None = authority_id
-    while next_id is not None and len(chain) < MAX_CHAIN:
-        row = connection.execute(select(authority).where(authority.c.id == next_id)).one_or_none()
-        if row is None:
-            return []
-        chain.append(_authority(row))
-        next_id = row.issuer_id
-    return chain
-
-
-def _authority(row: Row[Any]) -> AuthorityRecord:
-    return AuthorityRecord(
-        id=row.id,
-        issuer_id=row.issuer_id,
-        role=row.role,
-        state=row.state,
-        certificate_der=row.certificate_der,
-        signature_algorithm=row.signature_algorithm,
-        created_at=from_epoch(row.created_at),
-    )
 
 
 def _select_certificates(*more: ColumnElement[Any]) -> Select[Any]:

@@ -1,0 +1,94 @@
+"""Reads a body that strangers sent: caps on bytes read before anything is parsed, then strict JSON (R31, R32).
+
+The cap holds for chunked bodies too, because it counts what was read and not what a header promised.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from flask import request
+from flask.json.provider import DefaultJSONProvider
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+from ca_server.core.errors import CaError, Kind, refuse
+
+MAX_BODY_BYTES = 128 * 1024
+MAX_DEPTH = 8
+
+
+class StrictJSON(DefaultJSONProvider):
+    """JSON as RFC 8259 and nothing more: no member twice, no NaN, no endless depth."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **_keywords: Any) -> Any:
+        """The value of a JSON text.
+
+        Raises:
+            ValueError: the text is not such JSON.
+        """
+        try:
+            value = json.loads(s, object_pairs_hook=_object, parse_constant=_no_constant)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+        if _depth(value) > MAX_DEPTH:
+            raise ValueError("nested too deeply")
+        return value
+
+
+def require_json_object() -> None:
+    """Read and parse the body of this request; handlers then find it parsed.
+
+    Raises:
+        CaError: malformed, `REST-JSON`.
+        UnsupportedMediaType: the body is not declared as `application/json`, or is compressed.
+        RequestEntityTooLarge: more than `MAX_BODY_BYTES` came.
+    """
+    if request.mimetype != "application/json" or request.content_encoding not in {None, "identity"}:
+        raise UnsupportedMediaType
+    try:
+        body = request.get_json()
+    except (BadRequest, ParseException) as error:
+        raise _not_json("the body is not JSON") from error
+    if not isinstance(body, dict):
+        raise _not_json("the body is not a JSON object")
+
+
+def require_single_query_parameters() -> None:
+    """Refuse a parameter that is given twice: which of them counts would be a guess.
+
+    Raises:
+        CaError: malformed, `REST-QUERY`.
+    """
+    if any(len(values) > 1 for values in request.args.listvalues()):
+        raise refuse(Kind.MALFORMED, "REST-QUERY", "a query parameter is given more than once")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is there twice")
+    return members
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _depth(value: Any) -> int:
+    """How many arrays and objects lie within each other, counted without recursion."""
+    depth, layer = 0, [value]
+    while layer:
+        containers = [each for each in layer if isinstance(each, dict | list)]
+        layer = [
+            child for each in containers for child in (each.values() if isinstance(each, dict) else each)
+        ]
+        depth += bool(containers)
+    return depth
+
+
+def _not_json(detail: str) -> CaError:
+    return refuse(Kind.MALFORMED, "REST-JSON", detail)

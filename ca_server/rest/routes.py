@@ -1,0 +1,29 @@
+"""Every route of this door and the action it is: an application with a route that is not here does not start."""
+
+from __future__ import annotations
+
+from ca_server.core.roles import Action
+
+ACTIONS: dict[str, Action] = {
+    "certificate_requests.create_certificate_request": Action.REQUEST_CERTIFICATE,
+    "certificate_requests.list_certificate_requests": Action.READ_REQUEST,
+    "certificate_requests.show_certificate_request": Action.READ_REQUEST,
+    "certificates.list_certificates": Action.READ_CERTIFICATE,
+    "certificates.show_certificate": Action.READ_CERTIFICATE,
+    "revocation.revoke": Action.REVOKE_CERTIFICATE,
+    "revocation.release": Action.RELEASE_CERTIFICATE,
+    "profiles.list_profiles": Action.READ_PROFILE,
+    "profiles.show_profile": Action.READ_PROFILE,
+    "authorities.list_authorities": Action.READ_AUTHORITY,
+    "authorities.show_authority": Action.READ_AUTHORITY,
+    "audit_events.list_audit_events": Action.READ_AUDIT_EVENT,
+    "api_tokens.create_api_token": Action.CREATE_TOKEN,
+    "api_tokens.list_api_tokens": Action.READ_TOKEN,
+    "api_tokens.revoke_api_token": Action.REVOKE_TOKEN,
+    "client_grants.create_client_grant": Action.CREATE_GRANT,
+    "client_grants.list_client_grants": Action.READ_GRANT,
+    "client_grants.revoke_client_grant": Action.REVOKE_GRANT,
+}
+
+# Routes that anybody may read, because they say nothing that is not meant for everybody.
+PUBLIC: frozenset[str] = frozenset({"openapi_document"})
