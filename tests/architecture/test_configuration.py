@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -35,7 +35,7 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Dotted keys of leaves; a table of named tables counts as one level called NAME."""
     for name, field in model.model_fields.items():
         nested = list(models_in(field.annotation))
-        named = "NAME." if getattr(field.annotation, "__origin__", None) in {dict} else ""
+        named = "NAME." if get_origin(field.annotation) is dict else ""
         if not nested:
             yield prefix + (field.alias or name)
         for each in nested:
