@@ -1,11 +1,11 @@
-"""`/api-tokens`: makes, lists and ends API tokens. A secret is shown by the call that makes it, and never again."""
+"""`/api-tokens`: makes, lists and ends API tokens. A secret is shown once, by the call that makes it."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from flask import Response
-from flask_openapi import APIBlueprint
+from flask_openapi.blueprint import APIBlueprint
 
 from ca_server.rest.authenticate import admit
 from ca_server.rest.problems import responses

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from flask import Response
-from flask_openapi import APIBlueprint
+from flask_openapi.blueprint import APIBlueprint
 
 from ca_server.core.clock import to_epoch
 from ca_server.rest.authenticate import admit

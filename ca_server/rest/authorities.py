@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptography import x509
 from flask import Response
-from flask_openapi import APIBlueprint
+from flask_openapi.blueprint import APIBlueprint
 
 from ca_server.rest.authenticate import admit
 from ca_server.rest.problems import responses
@@ -13,7 +13,7 @@ from ca_server.rest.schemas import AuthorityList, AuthorityPath, AuthorityView
 from ca_server.rest.services import principal, services
 from ca_server.services import inventory
 from ca_server.services.chains import to_pem
-from ca_server.store.inventory import AuthorityRecord
+from ca_server.store.authorities import StoredAuthority
 
 blueprint = APIBlueprint("authorities", __name__, url_prefix=PREFIX)
 blueprint.before_request(admit)
@@ -32,7 +32,7 @@ def show_authority(path: AuthorityPath) -> Response:
     return reply(_view(inventory.find_authority(services().context, principal(), path.authority_id)))
 
 
-def _view(record: AuthorityRecord) -> AuthorityView:
+def _view(record: StoredAuthority) -> AuthorityView:
     certificate = x509.load_der_x509_certificate(record.certificate_der)
     return AuthorityView(
         id=record.id,
@@ -40,7 +40,7 @@ def _view(record: AuthorityRecord) -> AuthorityView:
         role=record.role,
         state=record.state,
         subject=certificate.subject.rfc4514_string(),
-        serial_number=f"{certificate.serial_number:040x}",
+        serial_number=record.serial_number,
         signature_algorithm=record.signature_algorithm,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,

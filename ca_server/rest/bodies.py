@@ -1,4 +1,4 @@
-"""Reads a body that strangers sent: caps on bytes read before anything is parsed, then strict JSON (R31, R32).
+"""Reads what strangers send: caps on bytes read before anything is parsed, then strict JSON (R31, R32).
 
 The cap holds for chunked bodies too, because it counts what was read and not what a header promised.
 """

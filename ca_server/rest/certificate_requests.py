@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from flask import Response, g
-from flask_openapi import APIBlueprint
+from flask_openapi.blueprint import APIBlueprint
 
 from ca_server.core.authorization import Authorization
 from ca_server.core.csr import Csr, parse_csr

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
 from flask import Response, request
-from flask_openapi import APIBlueprint
+from flask_openapi.blueprint import APIBlueprint
 from werkzeug.exceptions import NotAcceptable
 
 from ca_server.rest.authenticate import admit
@@ -36,10 +36,15 @@ PKCS7 = "application/pkcs7-mime"  # RFC 5751 §3.2.1
 
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 _TEXT: dict[str, Any] = {"schema": {"type": "string"}}
+# Its nested types are components already, because the list of certificates has them too.
+_DETAIL: dict[str, Any] = CertificateDetail.model_json_schema(
+    ref_template="#/components/schemas/{model}", mode="serialization"
+)
+_DETAIL.pop("$defs")
 _SHOWN: dict[str, Any] = {
     "description": "The certificate, in the form that the client accepts.",
     "content": {
-        JSON: {"schema": {"$ref": "#/components/schemas/CertificateDetail"}},
+        JSON: {"schema": _DETAIL},
         PEM_CHAIN: _TEXT,
         PEM_FILE: _TEXT,
         DER: _BINARY,

@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptography import x509
 from flask import Response
-from flask_openapi import APIBlueprint
+from flask_openapi.blueprint import APIBlueprint
 
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.signatures import key_type_of, spki_sha256

@@ -97,7 +97,7 @@ def responses(*statuses: int) -> dict[str | int, Any]:
 def _http_problem(error: HTTPException) -> ResponseReturnValue:
     """What Flask itself refuses: unknown routes, wrong methods, bodies that are too large."""
     if isinstance(error, RequestRedirect) or error.code is None or error.response is not None:
-        return error.get_response()
+        return error
     status = HTTPStatus(error.code)
     response = _problem(status, "about:blank", status.phrase, status.description or status.phrase, ())
     allowed = getattr(error, "valid_methods", None)

@@ -1,4 +1,4 @@
-"""Every route of this door and the action it is: an application with a route that is not here does not start."""
+"""Every route of this door and the action it is; with a route that is not here nothing starts (R21)."""
 
 from __future__ import annotations
 

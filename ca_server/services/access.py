@@ -21,6 +21,7 @@ from ca_server.core.roles import Action, permits
 from ca_server.services.context import Context
 from ca_server.store import access, inventory
 from ca_server.store.access import CredentialType
+from ca_server.store.authorities import authority_chain
 
 MAX_SECRET_LENGTH = 128
 
@@ -60,7 +61,7 @@ def authenticate_client_certificate(context: Context, der: bytes) -> Principal:
         issued = inventory.find_certificate(connection, hashlib.sha256(der).hexdigest())
         if issued is None:
             raise _unauthenticated("ACCESS-CERT-UNKNOWN", "the client certificate was not issued here")
-        authorities = inventory.authority_chain(connection, issued.authority_id)
+        authorities = authority_chain(connection, issued.authority_id)
         above = [x509.load_der_x509_certificate(each.certificate_der) for each in authorities]
         check_client_chain([certificate, *above], now)
         issuers = [authority.id for authority in authorities]

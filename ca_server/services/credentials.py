@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from ca_server.core.audit.record import Event
 from ca_server.core.authorization import Principal, Role
 from ca_server.core.errors import CaError, Kind, Violation, refuse
-from ca_server.core.identifiers import IdentifierType
+from ca_server.core.name_patterns import parse_pattern
 from ca_server.core.roles import Action
 from ca_server.services.access import require_permission
 from ca_server.services.context import Context, actor_of, new_id
@@ -32,7 +32,6 @@ MAX_PATTERNS = 100
 OPERATOR = Principal("process:cli", Role.ADMINISTRATOR, "process", ("*",), ("*",))
 
 _PROFILE_PATTERN = re.compile(r"[a-z0-9*-]{1,64}", re.ASCII)
-_NAME_PATTERN = re.compile(rf"\*|(?:{'|'.join(IdentifierType)}):[!-~]{{1,253}}", re.ASCII)
 _SPKI_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NAME = re.compile(r"[ -~]{1,128}", re.ASCII)
 
@@ -156,23 +155,30 @@ def _require_well_formed(grant: Grant) -> None:
         violations.append(
             Violation("ACCESS-NEW-VALIDITY", f"a credential ends within {MAX_VALID.days} days", "/valid_days")
         )
-    violations += _pattern_violations(grant.profiles, _PROFILE_PATTERN, "ACCESS-NEW-PROFILES", "/profiles")
-    violations += _pattern_violations(grant.names, _NAME_PATTERN, "ACCESS-NEW-NAMES", "/names")
+    violations += _violations(grant.profiles, _require_profile_pattern, "/profiles")
+    violations += _violations(grant.names, parse_pattern, "/names")
     if violations:
         detail = "this credential cannot be made"
         raise CaError(Kind.MALFORMED, detail, violations=tuple(violations))
 
 
-def _pattern_violations(
-    patterns: Sequence[str], accepted: re.Pattern[str], rule_id: str, pointer: str
-) -> list[Violation]:
+def _violations(patterns: Sequence[str], require: Callable[[str], object], pointer: str) -> list[Violation]:
     if len(patterns) > MAX_PATTERNS:
-        return [Violation(rule_id, f"at most {MAX_PATTERNS} patterns", pointer)]
-    return [
-        Violation(rule_id, f"a pattern looks like {accepted.pattern}", f"{pointer}/{index}")
-        for index, pattern in enumerate(patterns)
-        if not accepted.fullmatch(pattern)
-    ]
+        return [Violation("ACCESS-NEW-PATTERNS", f"at most {MAX_PATTERNS} patterns", pointer)]
+    violations: list[Violation] = []
+    for index, pattern in enumerate(patterns):
+        try:
+            require(pattern)
+        except CaError as error:
+            violations += (replace(each, pointer=f"{pointer}/{index}") for each in error.violations)
+    return violations
+
+
+def _require_profile_pattern(pattern: str) -> None:
+    if not _PROFILE_PATTERN.fullmatch(pattern):
+        raise refuse(
+            Kind.MALFORMED, "ACCESS-NEW-PROFILE", "a profile pattern has only a-z, 0-9, - and * for any part"
+        )
 
 
 def _require_held(grantor: Principal, grant: Grant) -> None:
