@@ -28,15 +28,10 @@ _PEM = b"-----BEGIN X509 CRL-----"
 
 @dataclass(frozen=True, slots=True)
 class CrlIssuer:
-    """Who signs a CRL and how; `distribution_point` is a URL, or None for a CRL that needs none.
-
-    With a URL the CRL says that it is only what that URL promises (RFC 5280 §5.2.5), so that one shard
-    cannot be passed off as another.
-    """
+    """Who signs a CRL, and how."""
 
     certificate: x509.Certificate
     algorithm: SignatureAlgorithm
-    distribution_point: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +104,9 @@ def require_signed(der: bytes, issuer: CrlIssuer) -> x509.CertificateRevocationL
     """The CRL that these bytes are, signed by this issuer: the last look before it replaces a good one.
 
     Raises:
-        ValueError: they are not.
+        CaError: internal, `CRL-SIGNATURE`: they are not.
     """
-    crl = x509.load_der_x509_crl(der)
+    crl = parse_crl(der)
     try:
         verify_signature(
             issuer.certificate.public_key(),  # type: ignore[arg-type]
@@ -120,32 +115,18 @@ def require_signed(der: bytes, issuer: CrlIssuer) -> x509.CertificateRevocationL
             issuer.algorithm,
         )
     except InvalidSignature as error:
-        raise ValueError("the CRL is not signed by its issuer") from error
+        raise refuse(Kind.INTERNAL, "CRL-SIGNATURE", "the CRL is not signed by its issuer") from error
     return crl
 
 
 def _extensions(issuer: CrlIssuer, crl_number: int) -> list[x509.Extension[x509.ExtensionType]]:
-    """RFC 5280 §5.2: key identifier and number always, distribution point where it narrows the CRL."""
+    """RFC 5280 §5.2: key identifier and number. A CRL that leaves nothing out needs no distribution point."""
     key_identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    values: list[tuple[x509.ExtensionType, bool]] = [
-        (x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_identifier), False),
-        (x509.CRLNumber(crl_number), False),
-    ]
-    if issuer.distribution_point is not None:
-        values.append((_distribution_point(issuer.distribution_point), True))
-    return [x509.Extension(value.oid, critical, value) for value, critical in values]
-
-
-def _distribution_point(url: str) -> x509.IssuingDistributionPoint:
-    return x509.IssuingDistributionPoint(
-        full_name=[x509.UniformResourceIdentifier(url)],
-        relative_name=None,
-        only_contains_user_certs=False,
-        only_contains_ca_certs=False,
-        only_some_reasons=None,
-        indirect_crl=False,
-        only_contains_attribute_certs=False,
+    values: tuple[x509.ExtensionType, ...] = (
+        x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_identifier),
+        x509.CRLNumber(crl_number),
     )
+    return [x509.Extension(value.oid, False, value) for value in values]
 
 
 def _revoked(entry: CrlEntry) -> x509.RevokedCertificate:
