@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, RowMapping, insert, select
 
-from ca_server.store.tables import authority, crl
+from ca_server.store.tables import authority
 from ca_server.store.unit_of_work import UnitOfWork
 
 MAX_CHAIN = 10
@@ -30,22 +30,6 @@ class StoredAuthority:
     event_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedCRL:
-    """A CRL that a ceremony signed, with the events that say so; times are seconds since 1970."""
-
-    authority_id: str
-    crl_number: int
-    this_update: int
-    next_update: int
-    entries: int
-    tbs_sha256: str
-    sha256: str
-    der: bytes
-    intent_event_id: str
-    event_id: str
-
-
 def list_authorities(connection: Connection) -> list[StoredAuthority]:
     """Every authority there ever was, by id; there are few."""
     rows = connection.execute(select(authority).order_by(authority.c.id)).mappings()
@@ -55,6 +39,13 @@ def list_authorities(connection: Connection) -> list[StoredAuthority]:
 def find_authority(connection: Connection, authority_id: str) -> StoredAuthority | None:
     """One authority by its id."""
     query = select(authority).where(authority.c.id == authority_id)
+    row = connection.execute(query).mappings().one_or_none()
+    return _authority(row) if row else None
+
+
+def find_authority_of_key(connection: Connection, spki_sha256: str) -> StoredAuthority | None:
+    """The authority that has this key."""
+    query = select(authority).where(authority.c.spki_sha256 == spki_sha256)
     row = connection.execute(query).mappings().one_or_none()
     return _authority(row) if row else None
 
@@ -75,11 +66,6 @@ def authority_chain(connection: Connection, authority_id: str) -> list[StoredAut
 def insert_authority(work: UnitOfWork, stored: StoredAuthority) -> None:
     """Add an authority after its issuer; the caller's commit brings its event."""
     work.connection.execute(insert(authority).values(**asdict(stored)))
-
-
-def insert_imported_crl(work: UnitOfWork, stored: ImportedCRL) -> None:
-    """Add a CRL whose intent and outcome are known together, because its key is not ours to use."""
-    work.connection.execute(insert(crl).values(**asdict(stored), state="done"))
 
 
 def _authority(row: RowMapping) -> StoredAuthority:
