@@ -159,7 +159,7 @@ def _publish(context: Context, signer: Signer, settings: CrlSettings, lease: Lea
 
 
 def _abandon_open(context: Context, authority_id: str) -> None:
-    """Give up the numbers that a crash left without outcome; by our lease nobody signs their CRLs any more."""
+    """Give up the numbers that a crash left without outcome; under our lease nobody signs them now."""
     with context.database.read() as connection:
         left_behind = crls.open_intents(connection, authority_id)
     for crl_number, event_id in left_behind:

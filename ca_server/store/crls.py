@@ -83,6 +83,23 @@ def read_published(connection: Connection, authority_id: str) -> tuple[CrlRecord
     return (_record(row), row.der) if row else None
 
 
+def newest_crls(connection: Connection) -> list[CrlRecord]:
+    """The CRL that is out of every authority that has one, by authority."""
+    newest = (
+        select(crl.c.authority_id, func.max(crl.c.crl_number).label("crl_number"))
+        .where(crl.c.state == "done")
+        .group_by(crl.c.authority_id)
+        .subquery()
+    )
+    columns = [crl.c[name] for name in CrlRecord.__dataclass_fields__]
+    joined = crl.join(
+        newest,
+        (newest.c.authority_id == crl.c.authority_id) & (newest.c.crl_number == crl.c.crl_number),
+    )
+    query = select(*columns).select_from(joined).order_by(crl.c.authority_id)
+    return [_record(row) for row in connection.execute(query)]
+
+
 def _published(authority_id: str, *more: Any) -> Any:
     number = (
         select(func.max(crl.c.crl_number))
