@@ -6,13 +6,15 @@ The leaf is RFC 8785 JSON and is stored and served exactly as it was hashed (RFC
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import rfc8785
 
-from ca_server.core.clock import to_text
+from ca_server.core.clock import from_text, to_text
+from ca_server.core.errors import CaError, Kind, refuse
 
 MAX_LEAF_BYTES = 16 * 1024
 
@@ -33,6 +35,7 @@ CATALOGUE: dict[str, frozenset[str]] = {
     "key.compromised": frozenset({"spki_sha256"}),
     "lint.finding": frozenset({"cert_sha256", "finding"}),
     "log.epoch-open": frozenset({"origin", "vkey"}),
+    "log.heartbeat": frozenset({"tree_size"}),
     "policy.loaded": frozenset({"profiles"}),
     "revoke.done": frozenset({"authority", "serial", "reason"}),
     "revoke.refused": frozenset({"authority", "serial", "rule_ids"}),
@@ -41,6 +44,8 @@ CATALOGUE: dict[str, frozenset[str]] = {
     "token.created": frozenset({"token", "role"}),
     "token.revoked": frozenset({"token"}),
 }
+
+_KEYS = {"actor", "data", "event_id", "kind", "node", "outcome", "time", "v"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,8 @@ def make_event(  # noqa: PLR0913 - these are the fields of a leaf
     or whole CSR in `data`.
 
     Raises:
-        ValueError: the kind is not in the catalogue, a key is missing, or the leaf is too large: our bug.
+        ValueError: the kind is not in the catalogue, a key is missing, a number is not whole, or the leaf
+            is too large: our bug.
     """
     missing = CATALOGUE[kind] - data.keys() if kind in CATALOGUE else {"a known kind"}
     if missing:
@@ -97,6 +103,8 @@ def make_event(  # noqa: PLR0913 - these are the fields of a leaf
     }
     if ref is not None:
         leaf["ref"] = ref
+    if _has_fraction(data):
+        raise ValueError(f"event {kind} has a number that is not whole")
     body = rfc8785.dumps(leaf)
     if len(body) > MAX_LEAF_BYTES:
         raise ValueError(f"event {kind} is {len(body)} bytes, over {MAX_LEAF_BYTES}")
@@ -106,3 +114,49 @@ def make_event(  # noqa: PLR0913 - these are the fields of a leaf
 def leaf_hash(body: bytes) -> bytes:
     """The hash of a leaf (RFC 6962 §2.1)."""
     return hashlib.sha256(b"\x00" + body).digest()
+
+
+def parse_event(body: bytes) -> dict[str, Any]:
+    """Read a leaf of any log of this format back, accepting only the one spelling that RFC 8785 allows.
+
+    Returns the leaf with the shapes that `make_event` gives: `actor` and `data` are objects, `time` is an
+    aware `datetime`, `v` is 1, the rest is text. The kind need not be in this version's catalogue.
+
+    Raises:
+        CaError: malformed, AUDIT-CANONICAL.
+    """
+    if len(body) > MAX_LEAF_BYTES:
+        raise _malformed(f"an event has over {MAX_LEAF_BYTES} bytes")
+    try:
+        leaf = json.loads(body, parse_float=_no_fraction)
+        if rfc8785.dumps(leaf) != body:
+            raise _malformed("an event is not in canonical form")
+        if not isinstance(leaf, dict) or leaf.keys() - {"ref"} != _KEYS or type(leaf["v"]) is not int:
+            raise _malformed("an event does not have the members of an event")
+        texts = (leaf[key] for key in leaf.keys() - {"actor", "data", "v"})
+        if not all(isinstance(text, str) for text in (*texts, *leaf["actor"].values())):
+            raise _malformed("a member of an event that should be text is not")
+        if leaf["v"] != 1 or not isinstance(leaf["data"], dict):
+            raise _malformed("an event is of another version")
+        time = from_text(leaf["time"])
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise _malformed("an event is not JSON of the form that events have") from error
+    if to_text(time) != leaf["time"]:
+        raise _malformed("an event's time is not in its one form")
+    return {**leaf, "time": time}
+
+
+def _has_fraction(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_fraction, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_fraction, value))
+    return isinstance(value, float)
+
+
+def _no_fraction(text: str) -> float:
+    raise ValueError(f"{text[:20]} is not a whole number")
+
+
+def _malformed(detail: str) -> CaError:
+    return refuse(Kind.MALFORMED, "AUDIT-CANONICAL", detail)
