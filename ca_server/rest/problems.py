@@ -13,7 +13,6 @@ from flask import Flask, Response, current_app, g
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import RequestRedirect
 
 from ca_server.core.errors import CaError, Kind, Violation
 
@@ -95,8 +94,11 @@ def responses(*statuses: int) -> dict[str | int, Any]:
 
 
 def _http_problem(error: HTTPException) -> ResponseReturnValue:
-    """What Flask itself refuses: unknown routes, wrong methods, bodies that are too large."""
-    if isinstance(error, RequestRedirect) or error.code is None or error.response is not None:
+    """What Flask itself refuses: unknown routes, wrong methods, bodies that are too large.
+
+    An error without a code, or with a response of its own, is an answer already.
+    """
+    if error.code is None or error.response is not None:
         return error
     status = HTTPStatus(error.code)
     response = _problem(status, "about:blank", status.phrase, status.description or status.phrase, ())

@@ -10,7 +10,7 @@ from ca_server.rest.problems import responses
 from ca_server.rest.replies import PREFIX, reply
 from ca_server.rest.schemas import CertificatePath, NewRevocation, RevocationView
 from ca_server.rest.services import principal, services
-from ca_server.services import inventory, metrics
+from ca_server.services import inventory
 from ca_server.services.revoke import release_certificate, revoke_certificate
 
 blueprint = APIBlueprint("revocation", __name__, url_prefix=PREFIX)
@@ -25,7 +25,6 @@ def revoke(path: CertificatePath, body: NewRevocation) -> Response:
     """Revoke a certificate for a reason of RFC 5280 §5.3.1; `certificateHold` can be taken back."""
     context, who = services().context, principal()
     revoke_certificate(context, who, path.certificate_id, body.reason, body.invalidity_date)
-    metrics.REVOKED.labels(body.reason).inc()
     record = inventory.find_certificate(context, who, path.certificate_id)
     return reply(
         RevocationView(

@@ -24,6 +24,3 @@ ACTIONS: dict[str, Action] = {
     "client_grants.list_client_grants": Action.READ_GRANT,
     "client_grants.revoke_client_grant": Action.REVOKE_GRANT,
 }
-
-# Routes that anybody may read, because they say nothing that is not meant for everybody.
-PUBLIC: frozenset[str] = frozenset({"openapi_document"})

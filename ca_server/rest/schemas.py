@@ -218,6 +218,38 @@ class AuthorityView(Outgoing):
     pem: str
 
 
+class NameRulesView(Outgoing):
+    """Names of one type that a profile grants."""
+
+    allow: list[str]
+    deny: list[str]
+    min: int
+    max: int
+
+
+class ProfileView(Outgoing):
+    """A profile as a client needs it; the whole of it is its file, which has this SHA-256."""
+
+    name: str
+    description: str
+    sha256: Sha256
+    roles: list[str]
+    protocols: list[str]
+    approvals: int
+    key_types: list[str]
+    default_validity_seconds: int
+    max_validity_seconds: int
+    names: dict[str, NameRulesView]
+    key_usage: list[str]
+    extended_key_usage: list[str]
+
+
+class ProfileList(Outgoing):
+    """Every profile in force."""
+
+    items: list[ProfileView]
+
+
 class AuditEventView(Outgoing):
     """One event: the leaf as it was hashed, and its place in the tree once it has one."""
 

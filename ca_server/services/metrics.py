@@ -45,9 +45,6 @@ LANE_BATCH = Histogram(
 HSM_UP = Gauge(
     "sealkeeper_hsm_up", "1 when the last signature of every process succeeded.", multiprocess_mode="livemin"
 )
-BUILD_INFO = Gauge(
-    "sealkeeper_build_info", "Always 1; the version is a label.", ["version"], multiprocess_mode="max"
-)
 
 
 class LaneMetrics:

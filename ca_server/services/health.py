@@ -1,0 +1,36 @@
+"""Whether this process can do its work: each check passes, or raises a `CaError` that says why not."""
+
+from __future__ import annotations
+
+from ca_server.core.clock import to_epoch
+from ca_server.core.errors import CaError, Kind
+from ca_server.services.context import Context
+from ca_server.store.audit import find_log, is_waiting, newest_head
+
+# Sequencing runs about once a second; after this long without a signed head somebody should look.
+MAX_LOG_LAG = 60
+
+
+def require_database(context: Context) -> None:
+    """Pass when the database answers and has our log.
+
+    Raises:
+        CaError: unavailable, it does not answer; not_ready, no ceremony has been imported yet.
+    """
+    with context.database.read() as connection:
+        if find_log(connection) is None:
+            raise CaError(Kind.NOT_READY, "the audit log was not begun: run 'sealkeeper init' first")
+
+
+def require_audit_log(context: Context) -> None:
+    """Pass when every event is in a signed tree, or was written so recently that it may wait.
+
+    Raises:
+        CaError: unavailable, the log is not sequenced or the database does not answer.
+    """
+    with context.database.read() as connection:
+        waiting = is_waiting(connection)
+        head = newest_head(connection, signed=True)
+    signed_at = head.time if head else 0
+    if waiting and to_epoch(context.clock.now()) - signed_at > MAX_LOG_LAG:
+        raise CaError(Kind.UNAVAILABLE, "events wait to be sequenced: is a worker running?", retry_after=5)

@@ -1,0 +1,124 @@
+"""The two applications: the API for those who have proven who they are, and what everybody may fetch.
+
+Every route must be on a list that says who may use it, or the application does not start (R21).
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Response, jsonify
+from flask_openapi.models.info import Info
+from flask_openapi.models.security_scheme import SecurityScheme
+from flask_openapi.openapi import OpenAPI
+
+import ca_server
+from ca_server.publish.chains import chains_blueprint
+from ca_server.publish.health import health_blueprint
+from ca_server.publish.metrics import metrics_blueprint
+from ca_server.publish.services import PublicationServices
+from ca_server.request_log import install_request_log
+from ca_server.rest import (
+    api_tokens,
+    audit_events,
+    authorities,
+    certificate_requests,
+    certificates,
+    client_grants,
+    profiles,
+    revocation,
+)
+from ca_server.rest.bodies import MAX_BODY_BYTES, StrictJSON
+from ca_server.rest.problems import install_problems, validation_problem
+from ca_server.rest.replies import PREFIX
+from ca_server.rest.routes import ACTIONS
+from ca_server.rest.schemas import Problem
+from ca_server.rest.services import EXTENSION, RestServices
+
+# Routes that anybody may read, because they say nothing that is not meant for everybody.
+PUBLIC = frozenset(
+    {
+        "audit.checkpoint",
+        "audit.proof",
+        "audit.tile",
+        "audit.vkey",
+        "chains.intermediates",
+        "chains.issuer",
+        "chains.roots",
+        "crl.show",
+        "health.livez",
+        "health.readyz",
+        "metrics.metrics",
+        "openapi_document",
+    }
+)
+
+_RESOURCES = (
+    certificate_requests,
+    certificates,
+    revocation,
+    profiles,
+    authorities,
+    audit_events,
+    api_tokens,
+    client_grants,
+)
+_SECURITY: dict[str, SecurityScheme] = {
+    "token": SecurityScheme(type="http", scheme="bearer"),
+    "certificate": SecurityScheme(type="mutualTLS"),
+}
+
+
+def create_api_app(rest: RestServices, publication: PublicationServices) -> Flask:
+    """The HTTPS door: REST under `/api/v1`, health and chains beside it."""
+    app = OpenAPI(
+        "sealkeeper",
+        info=Info(title="Sealkeeper", version=ca_server.__version__),
+        security_schemes=dict(_SECURITY),
+        openapi_extensions={"security": [{name: []} for name in _SECURITY]},
+        validation_error_status=400,
+        validation_error_model=Problem,
+        validation_error_callback=validation_problem,
+        doc_ui=False,
+        static_folder=None,
+    )
+    _configure(app)
+    app.extensions[EXTENSION] = rest
+    for resource in _RESOURCES:
+        app.register_api(resource.blueprint)
+    app.register_blueprint(health_blueprint(publication.checks))
+    app.register_blueprint(chains_blueprint(publication.context))
+
+    @app.get(f"{PREFIX}/openapi.json")
+    def openapi_document() -> Response:
+        return jsonify(app.api_doc)
+
+    _require_listed_routes(app)
+    return app
+
+
+def create_publication_app(publication: PublicationServices) -> Flask:
+    """The plain HTTP door: CRLs, issuers, roots, the audit log, health and metrics."""
+    app = Flask("sealkeeper", static_folder=None)
+    _configure(app)
+    app.register_blueprint(health_blueprint(publication.checks))
+    app.register_blueprint(chains_blueprint(publication.context))
+    app.register_blueprint(metrics_blueprint(publication.context, publication.metrics_directories))
+    for blueprint in publication.resources:
+        app.register_blueprint(blueprint)
+    _require_listed_routes(app)
+    return app
+
+
+def _configure(app: Flask) -> None:
+    """What both doors have in common: caps, no guessing of URLs, problems, the log."""
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.merge_slashes = False
+    app.json = StrictJSON(app)
+    install_request_log(app)
+    install_problems(app)
+
+
+def _require_listed_routes(app: Flask) -> None:
+    unlisted = {rule.endpoint for rule in app.url_map.iter_rules()} - ACTIONS.keys() - PUBLIC
+    if unlisted:
+        raise RuntimeError(f"nobody said who may use {', '.join(sorted(unlisted))}")
