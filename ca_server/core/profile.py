@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import timedelta
-from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
@@ -114,7 +113,7 @@ class NameRules(Strict):
     """The subjectAltName; a type that is not mentioned is refused."""
 
     min: int = Field(default=1, ge=0, le=1000)
-    max: int = Field(default=100, ge=1, le=1000)
+    max: int = Field(default=100, ge=0, le=1000)
     wildcard: bool = False
     underscore: bool = False
     dns: Annotated[NameTypeRules, _patterns_of(IdentifierType.DNS)] | None = None
@@ -201,7 +200,7 @@ class Profile(Strict):
     requesters: RequesterRules
     keys: KeyRules
     validity: ValidityRules
-    subject: SubjectRules = MappingProxyType({})
+    subject: SubjectRules = Field(default_factory=dict)
     names: NameRules
     extensions: ExtensionRules
     _sha256: str = PrivateAttr(default="")
