@@ -9,15 +9,9 @@ from flask_openapi.blueprint import APIBlueprint
 
 from ca_server.rest.authenticate import admit
 from ca_server.rest.problems import responses
+from ca_server.rest.queries import CredentialQuery, RecordPath
 from ca_server.rest.replies import PREFIX, credential_fields, page_reply, reply, split_page
-from ca_server.rest.schemas import (
-    APITokenPage,
-    CreatedToken,
-    CredentialQuery,
-    CredentialView,
-    NewCredential,
-    RecordPath,
-)
+from ca_server.rest.schemas import APITokenPage, CreatedToken, CredentialView, NewCredential
 from ca_server.rest.services import principal, services
 from ca_server.services import credentials
 from ca_server.store.access import CredentialType

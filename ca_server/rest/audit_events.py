@@ -10,8 +10,9 @@ from flask_openapi.blueprint import APIBlueprint
 from ca_server.core.clock import to_epoch
 from ca_server.rest.authenticate import admit
 from ca_server.rest.problems import responses
+from ca_server.rest.queries import AuditEventQuery
 from ca_server.rest.replies import PREFIX, page_reply, split_page
-from ca_server.rest.schemas import AuditEventPage, AuditEventQuery, AuditEventView
+from ca_server.rest.schemas import AuditEventPage, AuditEventView
 from ca_server.rest.services import principal, services
 from ca_server.services import inventory
 from ca_server.store.audit import EventFilter, StoredEvent

@@ -8,8 +8,9 @@ from flask_openapi.blueprint import APIBlueprint
 
 from ca_server.rest.authenticate import admit
 from ca_server.rest.problems import responses
+from ca_server.rest.queries import AuthorityPath
 from ca_server.rest.replies import PREFIX, reply
-from ca_server.rest.schemas import AuthorityList, AuthorityPath, AuthorityView
+from ca_server.rest.schemas import AuthorityList, AuthorityView
 from ca_server.rest.services import principal, services
 from ca_server.services import inventory
 from ca_server.services.chains import to_pem

@@ -13,17 +13,16 @@ from ca_server.core.errors import CaError, Kind
 from ca_server.core.roles import Action
 from ca_server.rest.authenticate import admit, record_refusal
 from ca_server.rest.problems import responses
+from ca_server.rest.queries import CertificateRequestQuery, RecordPath
 from ca_server.rest.replies import PREFIX, page_reply, reply, split_page
 from ca_server.rest.schemas import (
     CertificateRequestDetail,
     CertificateRequestItem,
     CertificateRequestPage,
-    CertificateRequestQuery,
     CertificateRequestView,
     IdempotencyHeader,
     IssuedCertificateView,
     NewCertificateRequest,
-    RecordPath,
 )
 from ca_server.rest.services import principal, services
 from ca_server.services import inventory, metrics

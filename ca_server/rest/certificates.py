@@ -13,14 +13,9 @@ from werkzeug.exceptions import NotAcceptable
 
 from ca_server.rest.authenticate import admit
 from ca_server.rest.problems import responses
+from ca_server.rest.queries import CertificatePath, CertificateQuery
 from ca_server.rest.replies import PREFIX, page_reply, reply, split_page
-from ca_server.rest.schemas import (
-    CertificateDetail,
-    CertificateItem,
-    CertificatePage,
-    CertificatePath,
-    CertificateQuery,
-)
+from ca_server.rest.schemas import CertificateDetail, CertificateItem, CertificatePage
 from ca_server.rest.services import principal, services
 from ca_server.services import inventory
 from ca_server.store.inventory import CertificateFilter, CertificateRecord, Sort

@@ -13,14 +13,9 @@ from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.signatures import key_type_of, spki_sha256
 from ca_server.rest.authenticate import admit
 from ca_server.rest.problems import responses
+from ca_server.rest.queries import CredentialQuery, RecordPath
 from ca_server.rest.replies import PREFIX, credential_fields, page_reply, reply, split_page
-from ca_server.rest.schemas import (
-    ClientGrantPage,
-    ClientGrantView,
-    CredentialQuery,
-    NewClientGrant,
-    RecordPath,
-)
+from ca_server.rest.schemas import ClientGrantPage, ClientGrantView, NewClientGrant
 from ca_server.rest.services import principal, services
 from ca_server.services import credentials
 from ca_server.store.access import Credential, CredentialType

@@ -127,10 +127,7 @@ def _problem(
         "errors": [_error(each) for each in violations],
         "request_id": g.get("request_id", ""),
     }
-    response = current_app.json.response(body)
-    response.status_code = int(status)
-    response.mimetype = MEDIA_TYPE
-    return response
+    return Response(current_app.json.dumps(body), status=int(status), mimetype=MEDIA_TYPE)
 
 
 def _error(violation: Violation) -> dict[str, str]:

@@ -9,8 +9,9 @@ from ca_server.core.identifiers import IdentifierType
 from ca_server.core.profile import Profile
 from ca_server.rest.authenticate import admit
 from ca_server.rest.problems import responses
+from ca_server.rest.queries import ProfilePath
 from ca_server.rest.replies import PREFIX, reply
-from ca_server.rest.schemas import NameRulesView, ProfileList, ProfilePath, ProfileView
+from ca_server.rest.schemas import NameRulesView, ProfileList, ProfileView
 from ca_server.rest.services import services
 
 blueprint = APIBlueprint("profiles", __name__, url_prefix=PREFIX)

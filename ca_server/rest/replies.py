@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from flask import Response, request
 from pydantic import BaseModel
 
-from ca_server.core.authorization import Role
 from ca_server.rest.schemas import CredentialView
 from ca_server.store.access import Credential
 
@@ -49,7 +48,7 @@ def credential_fields(credential: Credential) -> dict[str, object]:
     return CredentialView(
         id=credential.id,
         name=credential.name,
-        role=Role(credential.role),
+        role=credential.role,
         profiles=list(credential.profiles),
         names=list(credential.names),
         created_at=credential.created_at,

@@ -7,8 +7,9 @@ from flask_openapi.blueprint import APIBlueprint
 
 from ca_server.rest.authenticate import admit
 from ca_server.rest.problems import responses
+from ca_server.rest.queries import CertificatePath
 from ca_server.rest.replies import PREFIX, reply
-from ca_server.rest.schemas import CertificatePath, NewRevocation, RevocationView
+from ca_server.rest.schemas import NewRevocation, RevocationView
 from ca_server.rest.services import principal, services
 from ca_server.services import inventory
 from ca_server.services.revoke import release_certificate, revoke_certificate

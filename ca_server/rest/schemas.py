@@ -6,80 +6,26 @@ is converted. What goes out holds no secret except a new token's, once.
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
 from typing import Annotated
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    StringConstraints,
-    WithJsonSchema,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ca_server.core.authorization import Role
-from ca_server.core.clock import from_text, to_text
-from ca_server.services.inventory import MAX_PAGE
-from ca_server.store.inventory import CertificateStatus, Sort
-
-MAX_CSR_CHARACTERS = 64 * 1024
-
-_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+from ca_server.rest.fields import (
+    MAX_CSR_CHARACTERS,
+    CertificateId,
+    Incoming,
+    Outgoing,
+    Patterns,
+    Printable,
+    ProfileName,
+    RecordId,
+    SerialNumber,
+    Sha256,
+    Time,
+    TimeText,
 )
-_TIME_SCHEMA = {"type": "string", "format": "date-time"}
-
-
-def _parse_time(value: object) -> datetime:
-    """RFC 3339 §5.6, which is stricter than what Python reads; the error never shows the value."""
-    if not isinstance(value, str) or not _TIME.fullmatch(value):
-        raise ValueError("a time is RFC 3339 with an offset, such as 2027-01-31T00:00:00Z")
-    try:
-        return from_text(value.upper())
-    except (ValueError, OverflowError):
-        raise ValueError("there is no such time") from None
-
-
-def _plural(value: object) -> object:
-    """A JSON array as the tuple that a frozen model keeps."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-Time = Annotated[datetime, BeforeValidator(_parse_time), WithJsonSchema(_TIME_SCHEMA)]
-TimeText = Annotated[datetime, PlainSerializer(to_text), WithJsonSchema(_TIME_SCHEMA)]
-ProfileName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
-AuthorityId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-CertificateId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-SerialNumber = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
-RecordId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
-Printable = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,253}$")]
-Pattern = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,272}$")]
-Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_plural), Field(max_length=100)]
-CertificateCursor = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}\.[0-9]{1,18}$")]
-EventCursor = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
-Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
-
-
-class Incoming(BaseModel):
-    """A body from outside."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-class Query(BaseModel):
-    """Query parameters: text that must look like its type, and no parameter that is not known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Outgoing(BaseModel):
-    """A body that we send."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
+from ca_server.store.inventory import CertificateStatus
 
 
 class ProblemError(Outgoing):
@@ -340,69 +286,3 @@ class AuthorityList(Outgoing):
     """Every authority; there are few."""
 
     items: list[AuthorityView]
-
-
-class CertificateQuery(Query):
-    """How the list of certificates is narrowed and ordered."""
-
-    limit: Limit = 50
-    cursor: CertificateCursor | None = None
-    sort: Sort = Sort.NEWEST
-    profile: ProfileName | None = None
-    authority: AuthorityId | None = None
-    serial_number: SerialNumber | None = None
-    status: CertificateStatus | None = None
-    subject: Printable | None = None
-    name: Printable | None = None
-    expires_before: Time | None = None
-    expires_after: Time | None = None
-
-
-class CertificateRequestQuery(Query):
-    """How the list of requests is narrowed."""
-
-    limit: Limit = 50
-    cursor: RecordId | None = None
-    status: Annotated[str, StringConstraints(pattern=r"^[a-z]{1,16}$")] | None = None
-
-
-class AuditEventQuery(Query):
-    """How the list of events is narrowed; `since` is included, `until` is not."""
-
-    limit: Limit = 50
-    cursor: EventCursor | None = None
-    kind: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z.-]{0,39}$")] | None = None
-    actor: Printable | None = None
-    since: Time | None = None
-    until: Time | None = None
-
-
-class CredentialQuery(Query):
-    """Which part of a list of tokens or grants."""
-
-    limit: Limit = 50
-    cursor: RecordId | None = None
-
-
-class CertificatePath(Query):
-    """The certificate that a URL names."""
-
-    certificate_id: CertificateId
-
-
-class RecordPath(Query):
-    """The request, token or grant that a URL names."""
-
-    record_id: RecordId
-
-
-class AuthorityPath(Query):
-    """The authority that a URL names."""
-
-    authority_id: AuthorityId
-
-
-class ProfilePath(Query):
-    """The profile that a URL names."""
-
-    profile_name: ProfileName

@@ -45,18 +45,3 @@ LANE_BATCH = Histogram(
 HSM_UP = Gauge(
     "sealkeeper_hsm_up", "1 when the last signature of every process succeeded.", multiprocess_mode="livemin"
 )
-
-
-class LaneMetrics:
-    """Hears how the lane fares (`services.lane.LaneObserver`)."""
-
-    def signed(self, authority_id: str, result: str, seconds: float) -> None:
-        """One use of a key ended; `result` is `ok` or the kind of its failure."""
-        HSM_OPERATIONS.labels(authority_id, result).inc()
-        HSM_UP.set(1 if result == "ok" else 0)
-        if result == "ok":
-            HSM_SIGN_SECONDS.labels(authority_id).observe(seconds)
-
-    def batch(self, size: int) -> None:
-        """So many certificates went together."""
-        LANE_BATCH.observe(size)

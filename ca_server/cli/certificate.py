@@ -1,0 +1,231 @@
+"""`sealkeeper certificate`: what a machine or its owner does with certificates, over REST."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from pathlib import Path
+from typing import Any
+
+import click
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from ca_server.cli.api_client import APIClient, client_options
+from ca_server.cli.private_keys import (
+    CERTIFICATE,
+    CURVES,
+    SIZES,
+    ClientKey,
+    make_csr,
+    make_key,
+    make_key_like,
+    parse_name,
+    require_free,
+    write_files,
+)
+from ca_server.core.errors import CaError, Kind
+
+MAX_FILE_BYTES = 1024 * 1024
+REASONS = (
+    "unspecified",
+    "keyCompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "certificateHold",
+    "privilegeWithdrawn",
+)
+MEDIA_TYPES = {
+    "json": "application/json",
+    "pem": "application/pem-certificate-chain",
+    "der": "application/pkix-cert",
+    "pkcs7": "application/pkcs7-mime",
+}
+
+_ID = re.compile(r"[0-9a-f]{64}")
+
+
+@click.group()
+def command() -> None:
+    """Issue, list, show, renew, revoke and lint certificates."""
+
+
+@command.command()
+@click.option("--profile", required=True, help="What kind of certificate; see `GET /api/v1/profiles`.")
+@click.option("--csr", "csr_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--san", "sans", multiple=True, help="DNS name, address, URI or email; repeatable.")
+@click.option("--common-name", help="Only where the profile wants one.")
+@click.option("--kty", type=click.Choice(["EC", "RSA", "OKP"]), default="EC", show_default=True)
+@click.option("--crv", type=click.Choice(list(CURVES)), default="P-256", show_default=True)
+@click.option("--size", type=click.Choice([str(size) for size in SIZES]), default="3072", show_default=True)
+@click.option("--not-after", help="RFC 3339 time; the profile's default without it.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("-f", "--force", is_flag=True, help="Replace files that are there.")
+@client_options
+def issue(client: APIClient, **options: Any) -> None:
+    """Get a certificate, for a CSR or for a new key, and write it to the folder --out."""
+    csr_file: Path | None = options["csr_file"]
+    if (csr_file is None) == (not options["sans"] and options["common_name"] is None):
+        raise click.UsageError("give --csr, or --san (and --common-name) for a new key")
+    require_free(options["out"], with_key=csr_file is None, force=options["force"])
+    key: ClientKey | None = None
+    if csr_file is not None:
+        csr = _read(csr_file).decode("ascii", "replace")
+    else:
+        key = make_key(options["kty"], options["crv"], int(options["size"]))
+        csr = make_csr(key, [parse_name(text) for text in options["sans"]], options["common_name"])
+    _enrol(client, options["profile"], csr, options["not_after"], options["out"], key)
+
+
+@command.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@client_options
+def renew(client: APIClient, folder: Path) -> None:
+    """Replace the certificate in FOLDER by a new one with the same names, profile and type of key."""
+    present = x509.load_pem_x509_certificate(_read(folder / CERTIFICATE))
+    profile = client.get(f"/certificates/{_id_of(present)}").json()["profile"]
+    try:
+        names = list(present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        names = []
+    common_names = present.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    key = make_key_like(present.public_key())
+    csr = make_csr(key, names, str(common_names[0].value) if common_names else None)
+    _enrol(client, profile, csr, None, folder, key)
+
+
+@command.command("list")
+@click.option("--profile")
+@click.option("--authority")
+@click.option("--serial-number")
+@click.option("--status", type=click.Choice(["valid", "expired", "held", "revoked"]))
+@click.option("--subject", help="A part of the subject.")
+@click.option("--name", help="A whole name, such as dns:www.example.com.")
+@click.option("--expires-before", help="RFC 3339 time.")
+@click.option("--expires-after", help="RFC 3339 time.")
+@click.option("--sort", type=click.Choice(["number", "-number", "not_after", "-not_after"]))
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@client_options
+def list_certificates(client: APIClient, *, limit: int, as_json: bool, **filters: Any) -> None:
+    """List certificates: id, status, end and names, one a line."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while len(found) < limit:
+        query = {**filters, "limit": min(200, limit - len(found)), "cursor": cursor}
+        page = client.get("/certificates", query).json()
+        found += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for each in found:
+        names = ",".join(each["names"]) or each["subject"]
+        click.echo(f"{each['id']}\t{each['status']}\t{each['not_after']}\t{names}")
+
+
+@command.command()
+@click.argument("certificate")
+@click.option("--format", "form", type=click.Choice(list(MEDIA_TYPES)), default="json", show_default=True)
+@client_options
+def show(client: APIClient, certificate: str, form: str) -> None:
+    """Show CERTIFICATE, an id or a file, as JSON or in an encoding."""
+    reply = client.get(f"/certificates/{_certificate_id(certificate)}", accept=MEDIA_TYPES[form])
+    if form == "json":
+        click.echo(json.dumps(reply.json(), indent=2))
+    else:
+        click.echo(reply.body, nl=False)
+
+
+@command.command()
+@click.argument("certificate")
+@click.option("--reason", type=click.Choice(REASONS), required=True)
+@click.option("--invalidity-date", help="RFC 3339 time from which the key was unsafe.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@client_options
+def revoke(
+    client: APIClient, certificate: str, reason: str, invalidity_date: str | None, *, yes: bool
+) -> None:
+    """Revoke CERTIFICATE, an id or a file. Only certificateHold can be taken back."""
+    certificate_id = _certificate_id(certificate)
+    if not yes:
+        click.confirm(f"Revoke certificate {certificate_id} for {reason}?", abort=True, err=True)
+    body = {"reason": reason, "invalidity_date": invalidity_date}
+    done = client.post(f"/certificates/{certificate_id}/revocation", body).json()
+    click.echo(f"revoked {done['serial_number']} at {done['revoked_at']}", err=True)
+
+
+@command.command()
+@click.argument("certificate")
+@client_options
+def release(client: APIClient, certificate: str) -> None:
+    """Take CERTIFICATE, an id or a file, off hold."""
+    client.delete(f"/certificates/{_certificate_id(certificate)}/revocation")
+
+
+@command.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+def lint(file: Path, *, as_json: bool) -> None:
+    """Check the certificate in FILE against RFC 5280 here, without a server; 1 when a finding blocks."""
+    from ca_server.core.lints import blocking  # noqa: PLC0415 - the linter takes a second to load
+    from ca_server.core.lints.pkix import lint_certificate  # noqa: PLC0415 - as above
+
+    findings = lint_certificate(_load(file).public_bytes(Encoding.DER))
+    if as_json:
+        rows = [
+            {"severity": str(each.severity), "code": each.code, "detail": each.detail} for each in findings
+        ]
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        for each in findings:
+            click.echo(f"{each.severity}\t{each.code}\t{each.detail}")
+    if blocking(findings):
+        raise CaError(Kind.INTERNAL, f"{file} has findings that block its issue")
+
+
+def _enrol(
+    client: APIClient, profile: str, csr: str, not_after: str | None, out: Path, key: ClientKey | None
+) -> None:
+    body = {"profile": profile, "csr": csr, "not_after": not_after}
+    issued = client.post_until_answered("/certificate-requests", body, secrets.token_hex(16)).json()
+    certificate = issued["certificate"]
+    write_files(out, certificate["pem_chain"], key)
+    click.echo(certificate["id"])
+    click.echo(f"wrote {out}/{CERTIFICATE}; serial number {certificate['serial_number']}", err=True)
+
+
+def _certificate_id(text: str) -> str:
+    """An id as it is, or the id of the certificate in a file."""
+    return text if _ID.fullmatch(text) else _id_of(_load(Path(text)))
+
+
+def _id_of(certificate: x509.Certificate) -> str:
+    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+
+
+def _load(path: Path) -> x509.Certificate:
+    data = _read(path)
+    try:
+        if data.startswith(b"\x30"):
+            return x509.load_der_x509_certificate(data)
+        return x509.load_pem_x509_certificate(data)
+    except ValueError as error:
+        raise CaError(Kind.MALFORMED, f"{path} is no certificate in PEM or DER") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise CaError(Kind.NOT_FOUND, f"cannot read {path}: {error.strerror}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise CaError(Kind.MALFORMED, f"{path} has over {MAX_FILE_BYTES} bytes")
+    return data
