@@ -37,11 +37,6 @@ LANE_BATCH = Histogram(
     "Certificates that went through the lane together.",
     buckets=(1, 2, 4, 8, 16, 32, 64),
 )
-LANE_BATCH = Histogram(
-    "sealkeeper_lane_batch_size",
-    "How many certificates went through the lane together.",
-    buckets=(1, 2, 4, 8, 16, 32, 64),
-)
 HSM_UP = Gauge(
     "sealkeeper_hsm_up", "1 when the last signature of every process succeeded.", multiprocess_mode="livemin"
 )
