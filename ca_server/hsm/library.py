@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pkcs11
-from pkcs11.attributes import AttributeMapper
+from pkcs11.attributes import AttributeMapper, handle_ulong
 
 from ca_server.hsm.port import HsmRefused, HsmUnavailable
 
 if TYPE_CHECKING:
-    from pkcs11._pkcs11 import lib as Module
+    from pkcs11._pkcs11 import lib as Module  # noqa: N812  a class that its author named so
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _generations = count(1)
 # Two processes that start SoftHSM at the same moment disturb each other in one start of seven.
 _START_PAUSES = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 
-PIN_REFUSALS = (
+_PIN_REFUSALS = (
     pkcs11.PinIncorrect,
     pkcs11.PinInvalid,
     pkcs11.PinLenRange,
@@ -101,7 +101,7 @@ class Library:
                     _pause(pause)
                     self._restart()
                 return self._open(token, pin)
-            except PIN_REFUSALS as error:
+            except _PIN_REFUSALS as error:
                 raise HsmRefused(f"the token {token} refused the PIN ({type(error).__name__})") from error
             except pkcs11.PKCS11Error as error:
                 failure = error
@@ -111,15 +111,13 @@ class Library:
         """Close a session; a token's last one logs the process out, and the last of all ends the module."""
         self.check_caller()
         login = self._logins.get(token)
-        if generation != self.generation or login is None:
-            return
-        _close_session(session)
-        login.holders -= 1
-        if not login.holders:
-            del self._logins[token]
-            _close_session(login.session)
-        if not self._logins:
-            self.close()
+        if generation == self.generation and login is not None:
+            _close_session(session)
+            login.holders -= 1
+            if not login.holders:
+                del self._logins[token]
+                _close_session(login.session)
+        self.close_when_idle()
 
     def token_labels(self) -> tuple[str, ...]:
         """The labels of the initialised tokens that the module shows now."""
@@ -129,10 +127,17 @@ class Library:
     def close(self) -> None:
         """Finalise the module; every session and key handle of it ends here."""
         self.check_caller()
-        self._logins.clear()
-        self.generation = next(_generations)
-        _libraries.pop(self.path, None)
-        _finalize(self._module)
+        # The one that another has taken the place of must not end its successor's sessions.
+        if _libraries.get(self.path) is self:
+            del _libraries[self.path]
+            self._logins.clear()
+            self.generation = next(_generations)
+            _finalize(self._module)
+
+    def close_when_idle(self) -> None:
+        """Finalise the module if no token of it is open, so that another thread may open it anew."""
+        if not self._logins:
+            self.close()
 
     def _restart(self) -> None:
         self._logins.clear()
@@ -203,13 +208,13 @@ def close_module(path: Path) -> None:
 
 
 class _Mapper(AttributeMapper):
-    """Labels written by other people's tools need not be UTF-8; showing them must not fail."""
+    """Reads what other people's tools wrote: labels that are not UTF-8, vendors' own key types."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_handler(
-            pkcs11.Attribute.LABEL, lambda text: text.encode(), lambda data: data.decode("utf-8", "replace")
-        )
+        label, key_type = pkcs11.Attribute.LABEL, pkcs11.Attribute.KEY_TYPE
+        self.register_handler(label, str.encode, lambda data: data.decode("utf-8", "replace"))
+        self.register_handler(key_type, *handle_ulong)
 
 
 _MAPPER = _Mapper()
