@@ -9,6 +9,8 @@ from pathlib import Path
 from tests.architecture.tree import ROOT, name_of, parsed, product_files, python_files, strings_in
 
 RULE_ID = re.compile(r"[A-Z][A-Z0-9]+(?:-[A-Z0-9]+)+")
+# Messages that are no `Violation` name their rule at the end.
+IN_BRACKETS = re.compile(r"\[([A-Z][A-Z0-9]+(?:-[A-Z0-9]+)+)\]")
 # Upper-case words with hyphens that are names of other people's things.
 NOT_RULES = re.compile(r"(SHA|RSA|ECDSA|ML|SLH|P|RFC|ISO|UTF|AES)-[A-Z0-9-]+|X-[A-Z-]+|UNKNOWN-KEY|BEGIN-\w+")
 # `core.document.parse_document(rule="X")` ends X in each of these.
@@ -30,8 +32,10 @@ def rules_in_code() -> dict[str, str]:
     """Rule id -> one file that has it."""
     found = {}
     for path in product_files():
-        literal = {text for text in strings_in(path) if RULE_ID.fullmatch(text)}
-        for rule_id in literal | document_rules(path):
+        texts = strings_in(path)
+        literal = {text for text in texts if RULE_ID.fullmatch(text)}
+        quoted = {rule_id for text in texts for rule_id in IN_BRACKETS.findall(text)}
+        for rule_id in literal | quoted | document_rules(path):
             if not NOT_RULES.fullmatch(rule_id):
                 found[rule_id] = name_of(path)
     return found
