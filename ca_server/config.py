@@ -84,12 +84,11 @@ class TokenConfig(Strict):
 
 
 class AuditConfig(Strict):
-    """The audit log's name, its key, and the anchor that a restored database cannot take back."""
+    """The log's verifier key (which names the log), its key, and an anchor outside of the database."""
 
-    origin: str = Field(min_length=1, max_length=255)
+    vkey: str = Field(min_length=1, max_length=4096)
     key: str = Field(pattern=r"^pkcs11:")
     anchor: AbsolutePath
-    heartbeat: Duration = timedelta(minutes=5)
 
 
 class CrlConfig(Strict):

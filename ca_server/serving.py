@@ -33,14 +33,14 @@ class Opened:
     close: Callable[[], None]
 
 
-class Door(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+class Door(BaseApplication):
     """A gunicorn server without preload: `open_door` runs in each worker, after fork."""
 
     def __init__(self, settings: DoorSettings, open_door: Callable[[], Opened]) -> None:
         self._settings = settings
         self._open_door = open_door
         self._opened: Opened | None = None
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def load_config(self) -> None:
         """Give gunicorn its settings; none is read from its own files or environment."""
@@ -71,8 +71,9 @@ class Door(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             values["certfile"] = str(settings.tls.chain)
             values["keyfile"] = str(settings.tls.key)
             values["ssl_context"] = lambda _config, _default: context.current()
+        config: Any = self.cfg
         for name, value in values.items():
-            self.cfg.set(name, value)
+            config.set(name, value)
 
     def load(self) -> Callable[..., Any]:
         """Open the door in this worker."""

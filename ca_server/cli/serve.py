@@ -42,9 +42,9 @@ def command(config_file: Path, door: str | None) -> None:
 def _run_door(config: Config, door: str) -> NoReturn:
     """Become one door. Metrics need their folder named before they are first imported."""
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_directory(config.state_directory, door))
-    from ca_server.compose import doors  # noqa: PLC0415 - imports metrics, which need the line above
+    from ca_server.doors import DOORS as OPENERS  # noqa: PLC0415 - imports metrics, which need the line above
 
-    doors[door](config).run()
+    OPENERS[door](config).run()  # type: ignore[no-untyped-call]
     sys.exit(0)
 
 
@@ -86,7 +86,7 @@ class _Supervisor:
         try:
             self._renew()
         except CaError as error:
-            log.error("tls.renewal_failed", reason=error.detail)
+            log.warning("tls.renewal_failed", reason=error.detail)
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping = True

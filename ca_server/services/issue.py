@@ -149,6 +149,7 @@ class Gate:
         return Facts(
             now=self._context.clock.now(),
             issuer=issuer,
+            site=self._policies.site,
             compromised=compromised,
             own_key=csr.spki_sha256 in self._issuers.own_keys,
             debian_weak_keys=self._policies.debian_weak_keys,
@@ -211,13 +212,7 @@ class Gate:
             tbs_sha256=unsigned.tbs_sha256,
             tbs=unsigned.tbs,
         )
-        key = request.idempotency and StoredIdempotencyKey(
-            principal_id=principal.id,
-            key=request.idempotency.key,
-            request_sha256=request.idempotency.request_sha256,
-            request_id=stored.id,
-            created_at=stored.created_at,
-        )
+        key = _stored_key(request.idempotency, stored)
         return LaneEntry(intent, actor, principal.id, stored.protocol, NewIntent(stored, event, key))
 
     def _record_refusal(
@@ -238,3 +233,15 @@ class Gate:
         with self._context.database.write() as unit:
             insert_refused_request(unit, stored, refusal.violations, refusal.detail)
             unit.commit(event)
+
+
+def _stored_key(idempotency: Idempotency | None, stored: StoredRequest) -> StoredIdempotencyKey | None:
+    if idempotency is None:
+        return None
+    return StoredIdempotencyKey(
+        principal_id=stored.principal_id,
+        key=idempotency.key,
+        request_sha256=idempotency.request_sha256,
+        request_id=stored.id,
+        created_at=stored.created_at,
+    )

@@ -33,6 +33,22 @@ REFUSED_RETRY_AFTER = 30
 log = structlog.get_logger(__name__)
 
 
+class SignerSource(Protocol):
+    """Opens the keys that the lane signs with, on the lane's own thread."""
+
+    def open(self) -> Signers:
+        """Every active authority's key, by the authority's id.
+
+        Raises:
+            HsmUnavailable: a token is away.
+            HsmRefused: a token refused its PIN or lacks the key.
+            CaError: unavailable, the database is away.
+        """
+
+    def close(self) -> None:
+        """Let the tokens go."""
+
+
 class Recovery(Protocol):
     """What the lane does when nobody waits: look after intents that a crash or an outage left behind."""
 
@@ -68,14 +84,14 @@ class Lane:
     def __init__(
         self,
         outcomes: Outcomes,
-        open_signers: Callable[[], Signers],
+        source: SignerSource,
         recovery: Recovery,
         *,
         settings: LaneSettings,
         die: Callable[[str], None],
     ) -> None:
         self._outcomes = outcomes
-        self._open_signers = open_signers
+        self._source = source
         self._recovery = recovery
         self._settings = settings
         self._die = die
@@ -104,6 +120,23 @@ class Lane:
             raise CaError(Kind.UNAVAILABLE, "the signing lane has ended", retry_after=5)
         if self._trouble is not None:
             raise _towards_client(self._trouble) from self._trouble
+
+    def wait_until_ready(self, seconds: float) -> None:
+        """Wait until the HSM signs.
+
+        Raises:
+            CaError: unavailable; it did not within that time.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.require_ready()
+            except CaError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def submit(self, entry: LaneEntry) -> IssuedCertificate:
         """Wait in the lane for a certificate.
@@ -142,6 +175,7 @@ class Lane:
             except Exception:
                 log.exception("lane.bug", batch=len(batch))
                 _fail(batch, CaError(Kind.INTERNAL, "an internal error; it has been logged"))
+        self._source.close()
 
     def _gather(self) -> list[_Place]:
         """Everybody who waits by now, or nobody after a quiet while."""
@@ -228,12 +262,14 @@ class Lane:
     def _reopen(self) -> HsmUnavailable | HsmRefused | None:
         try:
             if self._signers is None:
-                self._signers = self._open_signers()
+                self._signers = self._source.open()
             for signer in self._signers.values():
                 check(signer)
         except (HsmUnavailable, HsmRefused) as error:
             log.warning("hsm.away", reason=error.detail)
             return error
+        except CaError as error:
+            return HsmUnavailable(error.detail)
         log.info("hsm.ready", authorities=sorted(self._signers))
         return None
 

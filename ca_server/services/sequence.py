@@ -88,6 +88,17 @@ def sequence_once(
     return Sequenced(events, head.tree_size, signed=signed)
 
 
+def sequence_all(context: Context, log_key: LogKey, anchor: Anchor, leader: str) -> None:
+    """Take the log as far as it goes now, a batch at a time, as `sequence_once` does.
+
+    Raises:
+        CaError: as `sequence_once`.
+        SignatureUnknown: as `sequence_once`.
+    """
+    while sequence_once(context, log_key, anchor, leader).events == BATCH:
+        pass
+
+
 def check_anchor(context: Context, anchor: Anchor) -> Anchored | None:
     """Compare the database with the head that is kept outside of it; return that head.
 
@@ -136,8 +147,8 @@ def _open_log(context: Context, log_key: LogKey) -> None:
             if rows.open_log(unit, log_key.origin):
                 unit.commit(opening)
     elif log.origin != log_key.origin:
-        raise CaError(
-            Kind.UNAVAILABLE, f"the database holds the log {log.origin}, not {log_key.origin} [AUDIT-ORIGIN]"
+        raise refuse(
+            Kind.UNAVAILABLE, "AUDIT-ORIGIN", f"the database holds the log {log.origin}, not {log_key.origin}"
         )
 
 

@@ -133,9 +133,7 @@ def settle_intents(
     if settled.rowcount != len(certificates):
         raise AlreadySettled
     connection.execute(
-        update(certificate_request)
-        .where(certificate_request.c.id.in_(request_ids))
-        .values(status="issued")
+        update(certificate_request).where(certificate_request.c.id.in_(request_ids)).values(status="issued")
     )
     connection.execute(insert(certificate), [asdict(each) for each in certificates])
 

@@ -1,0 +1,54 @@
+"""The demo's configuration files, written from what the ceremony made."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+from ca_server.cli.demo.layout import Layout
+from ca_server.core.bundle import Bundle
+from ca_server.hsm.uri import KeyUri
+
+
+def server_toml(layout: Layout, bundle: Bundle) -> str:
+    """The configuration of `serve` and `worker`."""
+    manifest = bundle.manifest
+    uris = [manifest.log.key_uri, *(each.key_uri for each in manifest.authorities if each.key_uri)]
+    lines = [
+        'mode = "rehearsal"',
+        'node = "demo"',
+        f"state_directory = {_text(layout.state)}",
+        "[database]",
+        f"url = {_text(layout.database_url)}",
+        "[server]",
+        f'https = "127.0.0.1:{layout.options.https_port}"',
+        f'http = "127.0.0.1:{layout.options.http_port}"',
+        'names = ["localhost", "127.0.0.1"]',
+        f"tls_key = {_text(layout.ceremony / 'api-server.key')}",
+        "[publication]",
+        f"public_url = {_text(layout.http_url)}",
+        f"ocsp_url = {_text(layout.ocsp_url)}",
+        "[audit]",
+        f"vkey = {_text(manifest.log.vkey)}",
+        f"key = {_text(manifest.log.key_uri)}",
+        f"anchor = {_text(layout.directory / 'anchor.json')}",
+    ]
+    for label in sorted({KeyUri.parse(uri).token or "" for uri in uris}):
+        lines += ["[[token]]", *_token(layout, label)]
+    return "\n".join(lines) + "\n"
+
+
+def _token(layout: Layout, label: str) -> list[str]:
+    """A token as both configurations name it, found through the ceremony's host file."""
+    host = tomllib.loads((layout.ceremony / "host.toml").read_text())
+    binding = next(each for each in host["tokens"].values() if each["label"] == label)
+    return [
+        f"label = {_text(label)}",
+        f"module = {_text(binding['module'])}",
+        f"pin_file = {_text(binding['pin_file'])}",
+    ]
+
+
+def _text(value: object) -> str:
+    """A TOML basic string; a JSON string is one."""
+    return json.dumps(str(value))

@@ -1,0 +1,114 @@
+"""Installs the demo as an operator would install the real thing, step by step, and only what is missing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from ca_server.cli.demo.configs import ocsp_toml, server_toml
+from ca_server.cli.demo.layout import Layout
+from ca_server.cli.demo.processes import sealkeeper
+from ca_server.core.bundle import Bundle, read_bundle
+from ca_server.core.errors import CaError, Kind
+
+ROLES = {
+    "administrator": ["--profile", "*", "--allow", "*"],
+    "officer": ["--profile", "*", "--allow", "*"],
+    "auditor": [],
+    "requester": ["--profile", "tls-*", "--profile", "device-identity", "--allow", "*"],
+}
+
+Step = Callable[[str, Callable[[], None]], None]
+
+
+class Install:
+    """Brings the folder to the state in which every process can start; safe to run again."""
+
+    def __init__(self, layout: Layout, step: Step) -> None:
+        self._layout = layout
+        self._step = step
+
+    def run(self) -> None:
+        """Do what has not been done yet.
+
+        Raises:
+            CaError: a step failed, with what it said.
+        """
+        layout = self._layout
+        for folder in (layout.directory, layout.state, layout.tokens, layout.directory / "logs"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not layout.bundle.exists():
+            self._step("a rehearsed key ceremony in SoftHSM", self._rehearse)
+        bundle = read_bundle(layout.bundle.read_bytes())
+        self._write_files(bundle)
+        self._step("the newest database schema", self._upgrade)
+        if not (layout.state / "imported").exists():
+            self._step("the ceremony's bundle imported", self._import)
+        for role in ROLES:
+            if not (layout.tokens / role).exists():
+                self._step(f"an API token for the {role}", partial(self._make_token, role))
+
+    def _upgrade(self) -> None:
+        self._run("db", "upgrade", *self._config())
+
+    def _config(self) -> list[str]:
+        return ["--config", str(self._layout.server_config)]
+
+    def _rehearse(self) -> None:
+        # A ceremony is never resumed in its first form: one that was cut short is rehearsed anew.
+        shutil.rmtree(self._layout.ceremony, ignore_errors=True)
+        script = self._layout.directory / "first-hierarchy.toml"
+        script.write_text(self._run("ceremony", "script", "--public-url", self._layout.http_url))
+        self._run("ceremony", "rehearse", str(script), "--directory", str(self._layout.ceremony))
+
+    def _write_files(self, bundle: Bundle) -> None:
+        layout = self._layout
+        by_role: dict[str, list[bytes]] = {"root": [], "issuing": []}
+        for authority in bundle.manifest.authorities:
+            certificate = x509.load_der_x509_certificate(bundle.files[authority.certificate])
+            by_role[authority.role].append(certificate.public_bytes(Encoding.PEM))
+        _write(layout.roots, b"".join(by_role["root"]))
+        _write(layout.issuing_chain, b"".join(by_role["issuing"]))
+        _write(layout.vkey, bundle.manifest.log.vkey.encode() + b"\n")
+        _write(layout.server_config, server_toml(layout, bundle).encode())
+        for responder in bundle.manifest.responders:
+            _write(layout.responder_certificate(responder.authority), bundle.files[responder.certificate])
+        _write(layout.ocsp_config, ocsp_toml(layout, bundle).encode())
+
+    def _import(self) -> None:
+        self._run("init", "--bundle", str(self._layout.bundle), *self._config())
+        (self._layout.state / "imported").touch()
+
+    def _make_token(self, role: str) -> None:
+        out = ["--out", str(self._layout.tokens / role)]
+        self._run(
+            "token", "create", "--role", role, "--name", f"demo {role}", *ROLES[role], *out, *self._config()
+        )
+
+    def _run(self, *arguments: str) -> str:
+        done = subprocess.run(
+            sealkeeper(*arguments),
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self._layout.environment(),
+            timeout=300,
+        )
+        if done.returncode != 0:
+            raise CaError(
+                Kind.INTERNAL,
+                f"sealkeeper {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}".rstrip(),
+            )
+        return done.stdout
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    temporary.rename(path)

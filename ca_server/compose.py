@@ -1,0 +1,321 @@
+"""The composition root: configuration in, running parts out. The one place that knows every room.
+
+Everything that must not cross a fork (database, HSM, lane) is opened by the functions here, which a
+process calls once it has become what it will be.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
+from ca_server.config import Config, TokenConfig
+from ca_server.core.audit.note import parse_verifier_key
+from ca_server.core.authorization import Mint, SealCheck
+from ca_server.core.errors import CaError, Kind
+from ca_server.hsm.pin import PinSource
+from ca_server.hsm.pkcs11 import open_token
+from ca_server.hsm.port import HsmRefused, KeyStore, Signer
+from ca_server.hsm.settings import TokenSettings
+from ca_server.hsm.uri import KeyUri
+from ca_server.policy_store import PolicyStore
+from ca_server.services.context import Context
+from ca_server.services.issue import Gate
+from ca_server.services.issuers import Issuers, read_issuers
+from ca_server.services.lane import Lane, LaneSettings
+from ca_server.services.lint_issued import lint_issued
+from ca_server.services.linting import LintMemory
+from ca_server.services.outcome import IssuedCertificate, Outcomes
+from ca_server.services.own_certificate import is_due, issue_own_certificate
+from ca_server.services.publish_crl import CrlSettings, publish_due_crls
+from ca_server.services.recover import LeftBehind, RecoverySettings
+from ca_server.services.sequence import LogKey, check_anchor, sequence_all
+from ca_server.services.startup import announce_start
+from ca_server.store.anchor import FileAnchor
+from ca_server.store.authorities import list_authorities
+from ca_server.store.engine import Database
+from ca_server.store.migrate import require_current
+from ca_server.tls import TLSFiles
+from ca_server.worker import Job, Worker
+
+log = structlog.get_logger(__name__)
+
+PROTOCOLS = ("rest", "server")
+READY_SECONDS = 30
+# Seconds of linting in every two: what was issued is checked in the end, and nothing else waits for it.
+LINT_BUDGET = 0.3
+
+
+class SystemClock:
+    """The machine's clock, read here and nowhere else."""
+
+    def now(self) -> datetime:
+        """Aware UTC, whole seconds."""
+        return datetime.now(UTC).replace(microsecond=0)  # noqa: TID251 - the one clock
+
+
+def open_context(config: Config) -> Context:
+    """The database with the schema that this software needs.
+
+    Raises:
+        CaError: unavailable; the database is away or has another schema.
+    """
+    database = Database(config.database.url)
+    require_current(database)
+    return Context(clock=SystemClock(), database=database, node=config.node)
+
+
+@dataclass(frozen=True, slots=True)
+class Issuance:
+    """The gate of one process with its lane; `mints` are handed to the doors, one each."""
+
+    context: Context
+    policies: PolicyStore
+    issuers: Issuers
+    gate: Gate
+    lane: Lane
+    mints: Mapping[str, Mint]
+
+    def close(self) -> None:
+        """Let the lane finish, then let the database go."""
+        self.lane.stop()
+        self.context.database.close()
+
+
+def open_issuance(config: Config, process: str) -> Issuance:
+    """Everything that issues, with the lane running.
+
+    Raises:
+        CaError: the clock, the database, the log's anchor or a policy file forbids to start.
+    """
+    context = open_context(config)
+    check_anchor(context, FileAnchor(config.audit.anchor))
+    announce_start(context, process)
+    policies = open_policies(config)
+    issuers = read_issuers(
+        context, public_url=config.publication.public_url, ocsp_url=config.publication.ocsp_url
+    )
+    lane = Lane(
+        Outcomes(context),
+        AuthoritySigners(config, context),
+        LeftBehind(context, RecoverySettings()),
+        settings=LaneSettings(),
+        die=_die,
+    )
+    keys = {protocol: secrets.token_bytes(32) for protocol in PROTOCOLS}
+    gate = Gate(
+        context,
+        policies=policies,
+        issuers=issuers,
+        seals=SealCheck(keys),
+        lints=LintMemory(),
+        lane=lane,
+    )
+    lane.start()
+    mints = {protocol: Mint(protocol, key) for protocol, key in keys.items()}
+    return Issuance(context, policies, issuers, gate, lane, mints)
+
+
+def open_policies(config: Config) -> PolicyStore:
+    """The profiles in force.
+
+    Raises:
+        CaError: malformed; a policy file is not right.
+    """
+    return PolicyStore(config.policies.directory) if config.policies.directory else PolicyStore()
+
+
+def token_settings(tokens: tuple[TokenConfig, ...]) -> dict[str, TokenSettings]:
+    """How to open each configured token, by its label."""
+    return {
+        each.label: TokenSettings(
+            module=each.module,
+            token=each.label,
+            pin=PinSource.from_file(each.pin_file)
+            if each.pin_file
+            else PinSource.from_credential(each.pin_credential or ""),
+        )
+        for each in tokens
+    }
+
+
+class Tokens:
+    """The open tokens of one thread. A token that refused (wrong PIN) is never asked a second time."""
+
+    def __init__(self, config: Config) -> None:
+        self._settings = token_settings(config.token)
+        self._open: dict[str, KeyStore] = {}
+        self._refused: dict[str, HsmRefused] = {}
+
+    def signer(self, uri_text: str) -> Signer:
+        """The key that an RFC 7512 URI names.
+
+        Raises:
+            HsmUnavailable: the token is away.
+            HsmRefused: the token is not configured, refused the PIN, or has no such key.
+        """
+        uri = KeyUri.parse(uri_text)
+        label = uri.token or ""
+        if label in self._refused:
+            raise self._refused[label]
+        if label not in self._open:
+            if label not in self._settings:
+                raise HsmRefused(f"the configuration has no token {label}")
+            try:
+                self._open[label] = open_token(self._settings[label])
+            except HsmRefused as error:
+                self._refused[label] = error
+                raise
+        return self._open[label].signer(label=uri.label, key_id=uri.key_id)
+
+    def close(self) -> None:
+        """Log out of every token."""
+        for store in self._open.values():
+            store.close()
+        self._open.clear()
+
+
+class LogKeySource:
+    """Opens the audit log's key, and holds it against the verifier key that auditors were given."""
+
+    def __init__(self, config: Config) -> None:
+        self._audit = config.audit
+        self._tokens = Tokens(config)
+
+    def open(self) -> LogKey:
+        """The log's name and key.
+
+        Raises:
+            HsmUnavailable: the token is away.
+            HsmRefused: the token refused its PIN or lacks the key, or the key is not the configured one.
+        """
+        log_key = LogKey(parse_verifier_key(self._audit.vkey).name, self._tokens.signer(self._audit.key))
+        if str(log_key.verifier_key) != self._audit.vkey:
+            raise HsmRefused("the audit log's key is not the one that audit.vkey names")
+        return log_key
+
+    def close(self) -> None:
+        """Log out."""
+        self._tokens.close()
+
+
+class AuthoritySigners:
+    """Opens the keys of all active authorities, on the thread that will use them."""
+
+    def __init__(self, config: Config, context: Context) -> None:
+        self._config = config
+        self._context = context
+        self._tokens = Tokens(config)
+
+    def open(self) -> Mapping[str, Signer]:
+        """Authority id -> its key, of those that are active; see `services.lane.SignerSource`."""
+        with self._context.database.read() as connection:
+            authorities = list_authorities(connection)
+        return {
+            each.id: self._tokens.signer(each.key_uri)
+            for each in authorities
+            if each.key_uri and each.state == "active"
+        }
+
+    def close(self) -> None:
+        """Log out of every token."""
+        self._tokens.close()
+
+
+def _die(reason: str) -> None:
+    """End this worker process; the master starts another, whose recovery decides what was signed."""
+    log.critical("process.ends", reason=reason)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def renew_own_certificate(config: Config, *, even_if_not_due: bool) -> IssuedCertificate | None:
+    """Issue the server's own certificate when it is due, and write it where the HTTPS door finds it.
+
+    Raises:
+        CaError: the profile refuses the names, or the HSM or database is away.
+    """
+    chain_file = tls_files(config).chain
+    present = x509.load_pem_x509_certificate(chain_file.read_bytes()) if chain_file.exists() else None
+    if not even_if_not_due and not is_due(present, config.server.names, SystemClock().now()):
+        return None
+    issuance = open_issuance(config, "tls")
+    try:
+        issuance.lane.wait_until_ready(READY_SECONDS)
+        key = _tls_key(config)
+        issued = issue_own_certificate(issuance.gate, issuance.mints["server"], key, config.server.names)
+        _write_tls_files(config, issuance.context, issued)
+    finally:
+        issuance.close()
+    return issued
+
+
+def _tls_key(config: Config) -> CertificateIssuerPrivateKeyTypes:
+    key = load_pem_private_key(config.server.tls_key.read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise CaError(Kind.BAD_PUBLIC_KEY, f"{config.server.tls_key} is neither an EC nor an RSA key")
+    return key
+
+
+def open_worker(config: Config) -> Worker:
+    """The worker with its jobs; tokens are opened at the first beat that needs them.
+
+    Raises:
+        CaError: the clock, the database, the log's anchor or the configuration forbids to start.
+    """
+    context = open_context(config)
+    anchor = FileAnchor(config.audit.anchor)
+    check_anchor(context, anchor)
+    announce_start(context, "worker")
+    crl = CrlSettings(config.crl.interval, config.crl.validity)
+    source = AuthoritySigners(config, context)
+    log_key = LogKeySource(config)
+    leader = f"{config.node}:{os.getpid()}"
+
+    def close() -> None:
+        log_key.close()
+        source.close()
+        context.database.close()
+
+    return Worker(
+        [
+            Job("publish-crls", 0.5, lambda: publish_due_crls(context, source.open(), crl)),
+            Job("sequence", 1.0, lambda: sequence_all(context, log_key.open(), anchor, leader)),
+            Job("lint-issued", 2.0, lambda: lint_issued(context, budget=LINT_BUDGET)),
+        ],
+        close,
+    )
+
+
+def tls_files(config: Config) -> TLSFiles:
+    """Where the HTTPS door finds its certificate, its key and the authorities of its clients."""
+    folder = config.state_directory / "tls"
+    return TLSFiles(folder / "chain.pem", config.server.tls_key, folder / "clients.pem")
+
+
+def _write_tls_files(config: Config, context: Context, issued: IssuedCertificate) -> None:
+    files = tls_files(config)
+    files.chain.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with context.database.read() as connection:
+        authorities = list_authorities(connection)
+    above = {each.id: x509.load_der_x509_certificate(each.certificate_der) for each in authorities}
+    leaf = x509.load_der_x509_certificate(issued.der)
+    _write_pem(files.client_authorities, list(above.values()))
+    _write_pem(files.chain, [leaf, above[issued.authority_id]])
+
+
+def _write_pem(path: Path, certificates: list[x509.Certificate]) -> None:
+    """Replace a file as a whole, so that a running server never reads half of it."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(b"".join(each.public_bytes(Encoding.PEM) for each in certificates))
+    temporary.rename(path)
