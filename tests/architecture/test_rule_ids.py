@@ -48,7 +48,10 @@ def rules_in_documents() -> list[str]:
 
 def test_every_rule_is_documented_and_every_documented_rule_exists():
     code, documents = rules_in_code(), rules_in_documents()
-    assert {f"{rule_id} of {place}" for rule_id, place in code.items() if rule_id not in documents} == set()
+    undocumented = sorted(
+        f"{rule_id} of {place}" for rule_id, place in code.items() if rule_id not in documents
+    )
+    assert not undocumented, "\n".join(undocumented)
     assert set(documents) - code.keys() == set()
 
 
@@ -60,6 +63,7 @@ def test_no_rule_is_documented_twice():
 def test_every_rule_has_a_test():
     tests = "\n".join(path.read_text() for path in python_files() if name_of(path).startswith("tests/"))
     tested = set(RULE_ID.findall(tests))
-    assert {
+    untested = sorted(
         f"{rule_id} of {place}" for rule_id, place in rules_in_code().items() if rule_id not in tested
-    } == set()
+    )
+    assert not untested, "\n".join(untested)
