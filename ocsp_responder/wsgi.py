@@ -1,0 +1,64 @@
+"""The responder's composition root: configuration in, one process's application out, opened after fork."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ca_server.hsm.pkcs11 import open_token
+from ca_server.hsm.port import KeyStore
+from ocsp_responder.app import Application
+from ocsp_responder.config import ResponderConfig
+from ocsp_responder.responder import AnswerSettings, Responder
+from ocsp_responder.signer import Tokens, load_issuers
+from ocsp_responder.status import StatusReader
+
+
+class SystemClock:
+    """The machine's clock, read here and nowhere else in this program."""
+
+    def now(self) -> datetime:
+        """Aware UTC, whole seconds."""
+        return datetime.now(UTC).replace(microsecond=0)  # noqa: TID251 - the one clock
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a worker runs, and how it is put down when the worker stops."""
+
+    application: Application
+    close: Callable[[], None]
+
+
+def open_application(config: ResponderConfig) -> Opened:
+    """One worker's responder; its tokens are opened by the thread that answers, when first needed.
+
+    Raises:
+        CaError: a certificate that the configuration names is missing or not what it should be.
+    """
+    settings = {token.label: token.settings() for token in config.token}
+
+    def open_labelled(label: str) -> KeyStore:
+        return open_token(settings[label])
+
+    clock = SystemClock()
+    tokens = Tokens(open_labelled)
+    issuers = load_issuers(config, tokens)
+    reader = StatusReader(config.database.url)
+    answers = AnswerSettings(config.answers.validity, config.database.max_staleness)
+    responder = Responder(issuers, reader, clock, answers)
+    application = Application(responder, issuers, clock, config.answers.max_age, _end_process)
+
+    def close() -> None:
+        reader.close()
+        tokens.close()
+
+    return Opened(application, close)
+
+
+def _end_process() -> None:
+    """Ask our own worker to finish what it does and go; gunicorn starts another."""
+    os.kill(os.getpid(), signal.SIGTERM)
