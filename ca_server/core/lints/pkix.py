@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from ca_server.core.lints import Finding, Severity
-from ca_server.core.lints.accepted import ACCEPTED
+from ca_server.core.lints.accepted import is_accepted
 
 Lint = Callable[[bytes], tuple[Finding, ...]]
 
@@ -94,7 +94,7 @@ def _lint(validator: Any, loader: Any) -> Lint:
             for result in validator.validate(document.root)
             for each in result.finding_descriptions
         )
-        return tuple(finding for finding in found if finding.code not in ACCEPTED)
+        return tuple(finding for finding in found if not is_accepted(finding.code, finding.detail))
 
     return lint
 

@@ -16,10 +16,6 @@ def check(inspected: Inspected) -> str | None:
     has_responder = access is not None and any(
         each.access_method == AuthorityInformationAccessOID.OCSP for each in access.value
     )
-    if (
-        has_responder
-        or inspected.extension(x509.CRLDistributionPoints)
-        or inspected.extension(x509.OCSPNoCheck)
-    ):
-        return None
-    return "there is neither a CRL nor a responder to ask"
+    has_list = inspected.extension(x509.CRLDistributionPoints) is not None
+    is_exempt = inspected.extension(x509.OCSPNoCheck) is not None
+    return None if has_responder or has_list or is_exempt else "there is neither a CRL nor a responder to ask"
