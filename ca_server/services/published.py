@@ -14,6 +14,7 @@ def find_crl(context: Context, authority_id: str) -> CrlRecord:
     Raises:
         CaError: not_found, `CRL-UNKNOWN`; unavailable.
     """
+    _check_id(authority_id)
     with context.database.read() as connection:
         found = crls.find_published(connection, authority_id)
     if found is None:
@@ -27,11 +28,18 @@ def read_crl(context: Context, authority_id: str) -> tuple[CrlRecord, bytes]:
     Raises:
         CaError: not_found, `CRL-UNKNOWN`; unavailable.
     """
+    _check_id(authority_id)
     with context.database.read() as connection:
         found = crls.read_published(connection, authority_id)
     if found is None:
         raise _unknown()
     return found
+
+
+def _check_id(authority_id: str) -> None:
+    """What cannot be an id is not asked of the database: PostgreSQL refuses NUL in text."""
+    if not authority_id.isprintable():
+        raise _unknown()
 
 
 def _unknown() -> CaError:
