@@ -26,16 +26,16 @@ class Acceptance:
 
 ACCEPTED: dict[str, Acceptance] = {
     "pkix.invalid_domain_name_syntax": Acceptance(
-        "single labels such as localhost are host names (RFC 1123 §2.1), and a wildcard label is RFC 6125 §6.4.3's; "
-        "the validator wants a public domain",
+        "single labels such as localhost are host names (RFC 1123 §2.1), and a wildcard label is "
+        "RFC 6125 §6.4.3's; the validator wants a public domain",
         canonical_dns,
     ),
     "pkix.invalid_email_address_syntax": Acceptance(
         "a mailbox's domain may be an internal name; the validator wants a public domain", canonical_email
     ),
     "pkix.invalid_uri_syntax": Acceptance(
-        "spiffe: and urn: are URIs (RFC 3986 §3.1), and an internal host may stand in one; the validator knows web "
-        "addresses alone",
+        "spiffe: and urn: are URIs (RFC 3986 §3.1), and an internal host may stand in one; "
+        "the validator knows web addresses alone",
         canonical_uri,
     ),
 }
