@@ -60,8 +60,7 @@ def check_bundle(data: bytes) -> Bundle:
             Violation("CEREMONY-LINT", f"{path}: {each.severity} {each.code}: {each.detail}")
             for path, each in findings
         )
-        lines = "; ".join(each.detail for each in violations)
-        raise CaError(Kind.POLICY_REFUSED, f"lints object: {lines}", violations=violations)
+        raise CaError(Kind.POLICY_REFUSED, "lints object to the bundle", violations=violations)
     return bundle
 
 

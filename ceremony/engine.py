@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ca_server.core.bundle import REHEARSAL_PREFIX
 from ca_server.core.errors import CaError, Kind, Violation, refuse
+from ca_server.core.signatures import default_algorithm
+from ca_server.hsm.mechanisms import generation, signing
 from ca_server.hsm.port import KeyStore, SignatureUnknown, TokenRecord
 from ca_server.hsm.settings import TokenSettings
 from ca_server.hsm.software import SoftwareKeyStore
@@ -32,17 +34,22 @@ class Outcome:
     api_server_key: Path
 
 
-def rehearse_in_memory(plan: Plan) -> None:
+def rehearse_in_memory(plan: Plan) -> bytes:
     """Make everything once with throw-away keys in memory, so that no lint or rule fails after a key is made.
+
+    The bundle that comes of it is good for nothing but tests: its keys are gone.
 
     Raises:
         CaError: a step would fail.
     """
-    stores = {alias: SoftwareKeyStore(REHEARSAL_PREFIX + alias) for alias in plan.script.tokens}
+    stores = {
+        alias: SoftwareKeyStore(REHEARSAL_PREFIX + alias, unprotected_keys=True)
+        for alias in plan.script.tokens
+    }
     room = Room({alias: Token(store, store.token()) for alias, store in stores.items()})
     for step in plan.steps:
         step.perform(room)
-    make_bundle(plan, "rehearsal", room)
+    return make_bundle(plan, "rehearsal", room)
 
 
 def run_ceremony(plan: Plan, host: Host, open_token: OpenToken, display: Display) -> Outcome:
@@ -78,12 +85,14 @@ def open_room(plan: Plan, host: Host, open_token: OpenToken) -> Iterator[Room]:
             stack.callback(store.close)
             tokens[alias] = Token(store, store.token())
             _require_real(tokens[alias].record, host)
+        _require_mechanisms(plan, tokens)
         _require_unused(plan, tokens)
         yield Room(tokens)
 
 
 def _require_real(token: TokenRecord, host: Host) -> None:
-    software = "softhsm" in f"{token.manufacturer} {token.model}".lower()
+    device = f"{token.manufacturer} {token.model}".lower()
+    software = "softhsm" in device or "software" in device
     if software and host.mode == "production" and not host.allow_software_token:
         raise refuse(
             Kind.POLICY_REFUSED,
@@ -91,6 +100,20 @@ def _require_real(token: TokenRecord, host: Host) -> None:
             f"token '{token.label}' ({token.manufacturer} {token.model}) keeps its keys in files; "
             "a production ceremony refuses it unless the host file says allow_software_token = true",
         )
+
+
+def _require_mechanisms(plan: Plan, tokens: Mapping[str, Token]) -> None:
+    violations = []
+    for step in plan.keys:
+        token = tokens[step.token].record
+        algorithm = default_algorithm(step.key_type)
+        needed = {generation(step.key_type).mechanism, signing(step.key_type, algorithm).mechanism}
+        for missing in sorted(needed - token.mechanisms):
+            detail = f"token '{token.label}' has no {missing}, which a {step.key_type} key needs"
+            violations.append(Violation("CEREMONY-MECHANISM", detail, f"/keys/{step.alias}/type"))
+    if violations:
+        detail = "nothing was begun: a token cannot make or use a key of the script"
+        raise CaError(Kind.POLICY_REFUSED, detail, violations=tuple(violations))
 
 
 def _require_unused(plan: Plan, tokens: Mapping[str, Token]) -> None:
@@ -102,13 +125,8 @@ def _require_unused(plan: Plan, tokens: Mapping[str, Token]) -> None:
                 detail = f"token '{place}' holds a key '{found.label}' with id {found.key_id.hex()}"
                 violations.append(Violation("CEREMONY-LABEL-USED", detail, f"/keys/{step.alias}"))
     if violations:
-        lines = "; ".join(each.detail for each in violations)
-        raise CaError(
-            Kind.CONFLICT,
-            f"this ceremony, or another with its labels, has been here: {lines}. Nothing was changed. "
-            + _HOW_TO_GO_ON,
-            violations=tuple(violations),
-        )
+        detail = "this ceremony, or another with its labels, has been here. Nothing was changed. "
+        raise CaError(Kind.CONFLICT, detail + _HOW_TO_GO_ON, violations=tuple(violations))
 
 
 _HOW_TO_GO_ON = (

@@ -18,8 +18,7 @@ def check_outputs(host: Host) -> None:
     """
     violations = tuple(_obstacles(host))
     if violations:
-        lines = "; ".join(each.detail for each in violations)
-        raise CaError(Kind.CONFLICT, f"the outputs cannot be written: {lines}", violations=violations)
+        raise CaError(Kind.CONFLICT, "the outputs have no place", violations=violations)
 
 
 def release(host: Host, api_server_key: bytes, bundle: bytes) -> None:
@@ -30,15 +29,16 @@ def release(host: Host, api_server_key: bytes, bundle: bytes) -> None:
     """
     check_outputs(host)
     outputs = ((host.api_server_key, api_server_key, 0o600), (host.bundle, bundle, 0o444))
+    standing: list[Path] = []
     try:
         for path, data, mode in outputs:
-            _write_partial(path, data, mode)
-        for path, _, _ in outputs:
-            _partial(path).rename(path)
+            standing.append(_write_partial(path, data, mode))
+        for index, (path, _, _) in enumerate(outputs):
+            standing[index] = standing[index].rename(path)
             _sync_folder(path.parent)
     except OSError as error:
-        for path, _, _ in outputs:
-            _partial(path).unlink(missing_ok=True)
+        for path in standing:
+            path.unlink()
         raise CaError(Kind.UNAVAILABLE, f"an output cannot be written: {error}") from error
 
 
@@ -56,12 +56,19 @@ def _partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
-def _write_partial(path: Path, data: bytes, mode: int) -> None:
+def _write_partial(path: Path, data: bytes, mode: int) -> Path:
+    partial = _partial(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    with os.fdopen(os.open(_partial(path), flags, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    descriptor = os.open(partial, flags, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        partial.unlink()
+        raise
+    return partial
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,8 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_server.core.bundle import KeyEntry, TokenEntry
-from ca_server.core.hierarchy import spki_sha256
-from ca_server.core.signatures import KeyType, PublicKey
+from ca_server.core.signatures import KeyType, PublicKey, spki_sha256
 from ca_server.hsm.port import HsmRefused, KeyRecord, KeyStore, Signer, TokenRecord
 
 

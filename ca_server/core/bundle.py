@@ -118,8 +118,9 @@ class KeyEntry(_Part):
     @property
     def uri(self) -> str:
         """Where the key is, without module or PIN (RFC 7512 §2.3)."""
+        token = quote(self.token.label, safe="")
         octets = re.sub("..", lambda pair: "%" + pair[0].upper(), self.id)
-        return f"pkcs11:token={quote(self.token.label)};object={quote(self.label)};id={octets};type=private"
+        return f"pkcs11:token={token};object={quote(self.label, safe='')};id={octets};type=private"
 
 
 class KeyList(RootModel[tuple[KeyEntry, ...]]):

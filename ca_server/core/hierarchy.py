@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca_server.core.audit.note import parse_verifier_key
 from ca_server.core.bundle import AuthorityEntry, Bundle, ResponderEntry, bad_bundle, crl_path
-from ca_server.core.signatures import default_algorithm, key_type_of
+from ca_server.core.errors import CaError
+from ca_server.core.signatures import PublicKey, default_algorithm, key_type_of, spki_sha256
 
 _BAD_CONTENT = (
     ValueError,
@@ -85,13 +84,6 @@ def check_hierarchy(bundle: Bundle) -> Hierarchy:
     return Hierarchy(tuple(checked.values()), responders, csr)
 
 
-def spki_sha256(public_key: Any) -> str:
-    """The hex SHA-256 of a SubjectPublicKeyInfo, by which the database and the manifest know a key."""
-    return hashlib.sha256(
-        public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    ).hexdigest()
-
-
 def _roots(checked: dict[str, CheckedAuthority]) -> set[str]:
     return {name for name, each in checked.items() if each.entry.role == "root"}
 
@@ -113,7 +105,7 @@ def _check_authority(
     _require(constraints.critical, constraints.value.ca, usage.key_cert_sign, usage.crl_sign)
     key_type = key_type_of(certificate.public_key())
     _require(key_type is not None and default_algorithm(key_type) is entry.signature_algorithm)
-    spki = spki_sha256(certificate.public_key())
+    spki = _key_of(certificate)
     if entry.key_uri is not None:
         _require(entry.key_uri == _uri_of(bundle, spki))
     crl = _check_crl(bundle, entry, certificate) if entry.crl else None
@@ -152,13 +144,16 @@ def _check_responder(
         purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         _require(list(purposes) == [ExtendedKeyUsageOID.OCSP_SIGNING])
         certificate.extensions.get_extension_for_class(x509.OCSPNoCheck)
-        _require(entry.key_uri == _uri_of(bundle, spki_sha256(certificate.public_key())))
+        _require(entry.key_uri == _uri_of(bundle, _key_of(certificate)))
         return entry, certificate
 
 
 def _check_log(bundle: Bundle) -> None:
     log = bundle.manifest.log
-    vkey = parse_verifier_key(log.vkey)
+    try:
+        vkey = parse_verifier_key(log.vkey)
+    except CaError as error:
+        raise bad_bundle("BUNDLE-LOG", "the log has no verifier key") from error
     if vkey.name != log.origin or _uri_of(bundle, spki_sha256(vkey.public_key)) != log.key_uri:
         raise bad_bundle("BUNDLE-LOG", "the verifier key is not that of the log's name and key")
 
@@ -170,7 +165,7 @@ def _check_all_keys_used(
 ) -> None:
     """Each key is the key of one certificate or of the log: a key that nobody named would be unexplained."""
     used = [each.spki_sha256 for each in checked.values()]
-    used += [spki_sha256(certificate.public_key()) for _, certificate in responders]
+    used += [_key_of(certificate) for _, certificate in responders]
     used += [key.spki_sha256 for key in bundle.keys if key.uri == bundle.manifest.log.key_uri]
     if sorted(used) != sorted(key.spki_sha256 for key in bundle.keys):
         raise bad_bundle("BUNDLE-KEYS", "keys, certificates and log do not match one to one")
@@ -178,6 +173,15 @@ def _check_all_keys_used(
 
 def _uri_of(bundle: Bundle, spki: str) -> str | None:
     return next((key.uri for key in bundle.keys if key.spki_sha256 == spki), None)
+
+
+def _key_of(certificate: x509.Certificate) -> str:
+    public_key = certificate.public_key()
+    if key_type_of(public_key) is None:
+        raise ValueError("its key is of a type that Sealkeeper does not make")
+    # key_type_of knows exactly the classes of PublicKey.
+    known: PublicKey = public_key  # type: ignore[assignment]
+    return spki_sha256(known)
 
 
 def _require(*conditions: bool) -> None:

@@ -23,8 +23,7 @@ def require_clean(what: str, findings: tuple[Finding, ...]) -> None:
     violations = tuple(
         Violation("CEREMONY-LINT", f"{each.severity} {each.code}: {each.detail}") for each in blockers
     )
-    lines = "; ".join(each.detail for each in violations)
-    raise CaError(Kind.POLICY_REFUSED, f"{what} was not signed, lints object: {lines}", violations=violations)
+    raise CaError(Kind.POLICY_REFUSED, f"{what} was not signed: lints object", violations=violations)
 
 
 def sign_exactly(signer: Signer, unsigned: Unsigned) -> bytes:

@@ -72,13 +72,10 @@ class SignCertificate:
         )
         for value, critical in self.extensions:
             builder = builder.add_extension(value, critical)
-        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        if issuer is None:
-            return builder
-        identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        return builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
-        )
+        own = x509.SubjectKeyIdentifier.from_public_key(public_key)
+        above = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value if issuer else own
+        authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(above)
+        return builder.add_extension(own, critical=False).add_extension(authority, critical=False)
 
 
 def random_serial_number(store: KeyStore) -> int:

@@ -1,0 +1,104 @@
+"""The host file: every bad field by its rule, never a PIN, and a mode that its tokens must bear out."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from ca_server.core.errors import CaError, Kind
+from ca_server.hsm.pin import PinSource
+from ceremony.host import check_host, parse_host
+from ceremony.script import parse_script
+
+SCRIPT = parse_script((files("ceremony") / "scripts" / "first-hierarchy.toml").read_bytes())
+GOOD = """
+format = "ceremony-host/v1"
+mode = "rehearsal"
+output_directory = "/srv/ceremony"
+api_server_key = "/srv/ceremony/api-server.key"
+
+[tokens.root]
+module = "/usr/lib/vendor.so"
+label = "REHEARSAL-root"
+pin_file = "/srv/pins/root"
+
+[tokens.issuing]
+module = "/usr/lib/vendor.so"
+label = "REHEARSAL-issuing"
+pin_credential = "issuing-pin"
+
+[tokens.ocsp]
+module = "/usr/lib/vendor.so"
+label = "REHEARSAL-ocsp"
+pin_prompt = true
+
+[tokens.log]
+module = "/usr/lib/vendor.so"
+label = "REHEARSAL-log"
+pin_file = "/srv/pins/log"
+"""
+
+BAD_FIELDS = [
+    ('format = "ceremony-host/v1"', 'format = "ceremony/v1"', "CEREMONY-VALUE", "/format"),
+    ('mode = "rehearsal"', 'mode = "trial"', "CEREMONY-VALUE", "/mode"),
+    ('mode = "rehearsal"', "", "CEREMONY-MISSING", "/mode"),
+    ('mode = "rehearsal"', 'mode = "rehearsal"\nforce = true', "CEREMONY-UNKNOWN-KEY", "/force"),
+    ('"/srv/ceremony"', '"srv/ceremony"', "CEREMONY-PATH", "/output_directory"),
+    ('"/srv/ceremony"', '"/srv/\\u0000"', "CEREMONY-PATH", "/output_directory"),
+    ('"/usr/lib/vendor.so"', "7", "CEREMONY-PATH", "/tokens/root/module"),
+    ('label = "REHEARSAL-root"', 'label = " root"', "CEREMONY-TOKEN-LABEL", "/tokens/root/label"),
+    ('label = "REHEARSAL-root"', f'label = "{"r" * 33}"', "CEREMONY-TOKEN-LABEL", "/tokens/root/label"),
+    ('pin_file = "/srv/pins/root"', 'pin = "1234"', "CEREMONY-UNKNOWN-KEY", "/tokens/root/pin"),
+    ('pin_file = "/srv/pins/root"', "", "CEREMONY-PIN-SOURCE", "/tokens/root"),
+    ("pin_prompt = true", "pin_prompt = false", "CEREMONY-VALUE", "/tokens/ocsp/pin_prompt"),
+    ("pin_prompt = true", 'pin_prompt = true\npin_file = "/p"', "CEREMONY-PIN-SOURCE", "/tokens/ocsp"),
+    ('"issuing-pin"', '"../issuing-pin"', "CEREMONY-VALUE", "/tokens/issuing/pin_credential"),
+]
+
+BAD_BINDINGS = [
+    ("[tokens.log]", "[tokens.logs]", "CEREMONY-BINDING", "/tokens"),
+    ("[tokens.log]", "[tokens.logs]", "CEREMONY-BINDING", "/tokens/logs"),
+    ("REHEARSAL-log", "REHEARSAL-root", "CEREMONY-BINDING", "/tokens"),
+    ("REHEARSAL-log", "log", "CEREMONY-MODE", "/tokens/log/label"),
+    ('mode = "rehearsal"', 'mode = "production"', "CEREMONY-MODE", "/tokens/root/label"),
+]
+
+
+def changed(old: str, new: str) -> bytes:
+    assert old in GOOD
+    return GOOD.replace(old, new, 1).encode()
+
+
+def test_a_good_host_file_says_where_pins_come_from():
+    host = parse_host(GOOD.encode())
+    check_host(SCRIPT, host)
+    assert host.bundle == Path("/srv/ceremony/bundle.tar")
+    assert [binding.settings.pin for binding in host.tokens.values()] == [
+        PinSource.from_file(Path("/srv/pins/root")),
+        PinSource.from_credential("issuing-pin"),
+        PinSource.from_prompt("REHEARSAL-ocsp"),
+        PinSource.from_file(Path("/srv/pins/log")),
+    ]
+
+
+@pytest.mark.parametrize(("old", "new", "rule_id", "pointer"), BAD_FIELDS)
+def test_a_bad_field_is_refused(old, new, rule_id, pointer):
+    with pytest.raises(CaError) as refused:
+        parse_host(changed(old, new))
+    assert refused.value.kind is Kind.MALFORMED
+    assert (rule_id, pointer) in {(each.rule_id, each.pointer) for each in refused.value.violations}
+
+
+@pytest.mark.parametrize(("old", "new", "rule_id", "pointer"), BAD_BINDINGS)
+def test_a_bad_binding_is_refused(old, new, rule_id, pointer):
+    with pytest.raises(CaError) as refused:
+        check_host(SCRIPT, parse_host(changed(old, new)))
+    assert (rule_id, pointer) in {(each.rule_id, each.pointer) for each in refused.value.violations}
+
+
+def test_a_pin_written_by_mistake_is_not_repeated():
+    with pytest.raises(CaError) as refused:
+        parse_host(changed('pin_file = "/srv/pins/root"', 'pin = "canary-4711"'))
+    assert "canary-4711" not in refused.value.detail + repr(refused.value.violations)
