@@ -28,7 +28,7 @@ from ca_server.core.profile_words import (
 )
 from ca_server.core.site import KeyTypes
 
-Words = Annotated[tuple[str, ...], BeforeValidator(tuple_of_list), Field(max_length=100)]
+Words = Annotated[tuple[str, ...], Field(max_length=100), BeforeValidator(tuple_of_list)]
 NameTypes = Annotated[
     tuple[Annotated[IdentifierType, BeforeValidator(one_of(IdentifierType))], ...],
     BeforeValidator(tuple_of_list),
@@ -63,8 +63,8 @@ class FixedAttribute(Strict):
     source: Literal["fixed"]
     values: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=64)], ...],
-        BeforeValidator(tuple_of_list),
         Field(min_length=1, max_length=10),
+        BeforeValidator(tuple_of_list),
     ]
 
 
@@ -147,7 +147,7 @@ class NameConstraintRules(Strict):
 class ExtensionRules(Strict):
     """The certificate's extensions; nothing in them comes from the CSR but its names."""
 
-    key_usage: Annotated[tuple[KeyUsageWord, ...], BeforeValidator(tuple_of_list), Field(min_length=1)]
+    key_usage: Annotated[tuple[KeyUsageWord, ...], Field(min_length=1), BeforeValidator(tuple_of_list)]
     extended_key_usage: Annotated[tuple[PurposeWord, ...], BeforeValidator(tuple_of_list)] = ()
     ca: bool = False
     path_length: int | None = Field(default=None, ge=0, le=10)
@@ -175,13 +175,13 @@ class RequesterRules(Strict):
 
     roles: Annotated[
         tuple[Annotated[Role, BeforeValidator(one_of(Role))], ...],
-        BeforeValidator(tuple_of_list),
         Field(min_length=1),
+        BeforeValidator(tuple_of_list),
     ]
     protocols: Annotated[
         tuple[Annotated[str, Field(pattern="^[a-z0-9-]{1,16}$")], ...],
-        BeforeValidator(tuple_of_list),
         Field(min_length=1),
+        BeforeValidator(tuple_of_list),
     ]
     approvals: int = Field(default=0, ge=0, le=16)
 

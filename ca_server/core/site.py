@@ -27,11 +27,11 @@ def _pattern(text: str) -> str:
 
 
 NamePatternText = Annotated[str, AfterValidator(_pattern)]
-NamePatterns = Annotated[tuple[NamePatternText, ...], BeforeValidator(tuple_of_list), Field(max_length=1000)]
+NamePatterns = Annotated[tuple[NamePatternText, ...], Field(max_length=1000), BeforeValidator(tuple_of_list)]
 KeyTypes = Annotated[
     tuple[Annotated[KeyType, BeforeValidator(one_of(KeyType))], ...],
-    BeforeValidator(tuple_of_list),
     Field(min_length=1, max_length=len(KeyType)),
+    BeforeValidator(tuple_of_list),
 ]
 
 

@@ -1,0 +1,181 @@
+"""Tries a proposed profile on the requests of the past, and shows what would have come out differently."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+
+from ca_server.core.authorization import Authorization, Principal, Role
+from ca_server.core.clock import from_epoch, from_text, to_epoch, to_text
+from ca_server.core.csr import parse_csr
+from ca_server.core.errors import CaError
+from ca_server.core.extensions import extensions_of
+from ca_server.core.identifiers import parse_identifier
+from ca_server.core.policy import CertificateFields, Facts, IssuerFacts, decide
+from ca_server.core.profile import Profile
+from ca_server.core.site import SiteRules
+from ca_server.services.context import Context
+from ca_server.store.requests import PastRequest, compromised_keys, requests_since
+
+# Counts are always whole; of each kind of difference so many are shown.
+MAX_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A proposed profile, and what else decides; `in_force` is the profile it would replace, if any."""
+
+    proposed: Profile
+    in_force: Profile | None
+    site: SiteRules
+    debian_weak_keys: Collection[str]
+    issuer: IssuerFacts
+    own_keys: Collection[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One request: what became of it (`was`), what would (`would`), and why or in which fields."""
+
+    request_id: str
+    time: str
+    principal: str
+    was: str
+    would: str
+    rule_ids: tuple[str, ...]
+    fields: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Report:
+    """How many requests were replayed, and those that would end differently."""
+
+    profile: str
+    replayed: int = 0
+    unchanged: int = 0
+    now_refused: int = 0
+    now_issued: int = 0
+    now_different: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+    def add(self, difference: Difference | None) -> None:
+        """Count one replayed request, and keep it if there is room."""
+        self.replayed += 1
+        if difference is None:
+            self.unchanged += 1
+            return
+        if difference.would == "refused":
+            self.now_refused += 1
+        elif difference.was == "refused":
+            self.now_issued += 1
+        else:
+            self.now_different += 1
+        if len(self.differences) < MAX_SHOWN:
+            self.differences.append(difference)
+
+
+def simulate(context: Context, trial: Trial, since: datetime) -> Report:
+    """Replay every request since then, each at its own time, under today's issuer and compromise list.
+
+    Nothing is written, and nothing is signed.
+
+    Raises:
+        CaError: unavailable, the database is away.
+    """
+    report = Report(trial.proposed.name)
+    with context.database.read() as connection:
+        compromised = compromised_keys(connection)
+        past = requests_since(connection, profile=trial.proposed.name, created_at=to_epoch(since))
+        for request in past:
+            report.add(_replay(trial, request, compromised))
+    return report
+
+
+def _replay(trial: Trial, request: PastRequest, compromised: Collection[str]) -> Difference | None:
+    was = "refused" if request.status == "refused" else "issued"
+    granted = _decide(trial.proposed, trial, request, compromised)
+    if isinstance(granted, CaError):
+        return None if was == "refused" else _difference(request, was, "refused", rule_ids=granted.rule_ids)
+    if was == "refused":
+        return _difference(request, was, "issued", rule_ids=request.rule_ids)
+    before = _decide(trial.in_force, trial, request, compromised) if trial.in_force else None
+    if not isinstance(before, CertificateFields):
+        return None
+    old, new = _describe(before, trial.issuer), _describe(granted, trial.issuer)
+    changed = tuple(name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name))
+    return _difference(request, was, "issued", fields=changed) if changed else None
+
+
+def _decide(
+    profile: Profile, trial: Trial, request: PastRequest, compromised: Collection[str]
+) -> CertificateFields | CaError:
+    requested = request.requested
+    try:
+        csr = parse_csr(request.csr_der)
+        facts = Facts(
+            now=from_epoch(request.created_at),
+            issuer=trial.issuer,
+            site=trial.site,
+            compromised=csr.spki_sha256 in compromised,
+            own_key=csr.spki_sha256 in trial.own_keys,
+            debian_weak_keys=trial.debian_weak_keys,
+            approvals=0,
+        )
+        return decide(
+            csr,
+            _authorization(profile, request),
+            profile,
+            facts,
+            not_before=_time(requested["not_before"]),
+            not_after=_time(requested["not_after"]),
+        )
+    except CaError as refusal:
+        return refusal
+
+
+def _authorization(profile: Profile, request: PastRequest) -> Authorization:
+    """What the door authorized then. It has no seal: good for thinking alone, the gate would refuse it."""
+    requested = request.requested
+    return Authorization(
+        protocol=request.protocol,
+        principal=Principal(request.principal_id, Role(requested["role"]), "replay"),
+        profile=profile.name,
+        identifiers=frozenset(parse_identifier(text) for text in requested["identifiers"]),
+        seal=b"",
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return from_text(text) if text else None
+
+
+def _describe(fields: CertificateFields, issuer: IssuerFacts) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "subject": fields.subject,
+        "names": fields.identifiers,
+        "not_before": fields.not_before,
+        "not_after": fields.not_after,
+    }
+    for extension in extensions_of(fields, issuer):
+        described[_name_of(extension)] = (extension.critical, extension.value)
+    return described
+
+
+def _name_of(extension: x509.Extension[x509.ExtensionType]) -> str:
+    return type(extension.value).__name__
+
+
+def _difference(
+    request: PastRequest,
+    was: str,
+    would: str,
+    *,
+    rule_ids: tuple[str, ...] = (),
+    fields: tuple[str, ...] = (),
+) -> Difference:
+    time = to_text(from_epoch(request.created_at))
+    return Difference(request.id, time, request.principal_id, was, would, rule_ids, fields)
