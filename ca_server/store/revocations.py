@@ -82,7 +82,7 @@ def release_hold(
         )
         .values(released_at=released_at, released_event_id=event_id)
     )
-    return _wrote_one(unit, statement)
+    return unit.connection.execute(statement).rowcount == 1
 
 
 def raise_watermark(unit: UnitOfWork) -> None:
@@ -102,7 +102,8 @@ def insert_compromised_key(
     statement = _insert(unit, compromised_key).values(
         spki_sha256=spki_sha256, created_at=created_at, reason=reason, event_id=event_id
     )
-    return _wrote_one(unit, statement.on_conflict_do_nothing())
+    statement = statement.on_conflict_do_nothing().returning(compromised_key.c.spki_sha256)
+    return unit.connection.execute(statement).first() is not None
 
 
 def list_entries(connection: Connection, authority_id: str, published_at: int | None) -> list[CrlEntry]:
@@ -136,7 +137,3 @@ def list_entries(connection: Connection, authority_id: str, published_at: int | 
 def _insert(unit: UnitOfWork, table: Any) -> Any:
     dialect = sqlite if unit.connection.dialect.name == "sqlite" else postgresql
     return dialect.insert(table)
-
-
-def _wrote_one(unit: UnitOfWork, statement: Any) -> bool:
-    return unit.connection.execute(statement).rowcount == 1
