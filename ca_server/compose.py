@@ -11,7 +11,7 @@ import secrets
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -39,7 +39,7 @@ from ca_server.services.linting import LintMemory
 from ca_server.services.outcome import IssuedCertificate, Outcomes
 from ca_server.services.own_certificate import is_due, issue_own_certificate
 from ca_server.services.publish_crl import CrlSettings, publish_due_crls
-from ca_server.services.recover import LeftBehind, RecoverySettings
+from ca_server.services.recover import LeftBehind, RecoverySettings, count_open_intents
 from ca_server.services.sequence import LogKey, check_anchor, sequence_all
 from ca_server.services.startup import announce_start
 from ca_server.store.anchor import FileAnchor
@@ -93,7 +93,7 @@ class Issuance:
         self.context.database.close()
 
 
-def open_issuance(config: Config, process: str) -> Issuance:
+def open_issuance(config: Config, process: str, recovery: RecoverySettings | None = None) -> Issuance:
     """Everything that issues, with the lane running.
 
     Raises:
@@ -109,7 +109,7 @@ def open_issuance(config: Config, process: str) -> Issuance:
     lane = Lane(
         Outcomes(context),
         AuthoritySigners(config, context),
-        LeftBehind(context, RecoverySettings()),
+        LeftBehind(context, recovery or RecoverySettings()),
         settings=LaneSettings(),
         die=_die,
     )
@@ -265,6 +265,24 @@ def _tls_key(config: Config) -> CertificateIssuerPrivateKeyTypes:
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise CaError(Kind.BAD_PUBLIC_KEY, f"{config.server.tls_key} is neither an EC nor an RSA key")
     return key
+
+
+def settle_left_behind(config: Config) -> tuple[int, int]:
+    """Settle every intent without outcome now; returns how many there were and how many are left.
+
+    Raises:
+        CaError: the HSM or database is away.
+    """
+    issuance = open_issuance(config, "recover", RecoverySettings(grace=timedelta()))
+    context = issuance.context
+    try:
+        before = count_open_intents(context)
+        issuance.lane.wait_until_ready(READY_SECONDS)
+        issuance.lane.stop()
+        left = count_open_intents(context)
+    finally:
+        context.database.close()
+    return before, left
 
 
 def open_worker(config: Config) -> Worker:

@@ -1,3 +1,9 @@
 """Loads the fixtures; each family of them has a file of its own under `fixtures/`."""
 
-pytest_plugins = ["tests.fixtures.database", "tests.fixtures.issuing", "tests.fixtures.softhsm"]
+pytest_plugins = [
+    "tests.fixtures.appliance",
+    "tests.fixtures.database",
+    "tests.fixtures.issuing",
+    "tests.fixtures.softhsm",
+    "tests.fixtures.ceremony",
+]

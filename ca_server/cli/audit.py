@@ -26,8 +26,8 @@ from ca_server.core.errors import CaError, Kind
 from ca_server.services.verify_log import Audit, Verdict, verify_log
 
 MAX_CERTIFICATE_BYTES = 64 * 1024
-_EXIT_CODES = {None: 0, Severity.BAD: 1, Severity.UNKNOWN: 2}
-_WORDS = {None: "good", Severity.BAD: "bad", Severity.UNKNOWN: "cannot tell"}
+_EXIT_CODES = {Severity.NOTE: 0, Severity.BAD: 1, Severity.UNKNOWN: 2}
+_WORDS = {Severity.NOTE: "good", Severity.BAD: "bad", Severity.UNKNOWN: "cannot tell"}
 
 _url = click.option("--url", required=True, help="Where the log is, such as https://ca.example:8443/audit.")
 _vkey = click.option("--vkey", required=True, help="The log's verifier key, or a file that holds it.")
@@ -95,11 +95,11 @@ def verify(  # noqa: PLR0913 - one parameter an option
     )
     with _log(url, ca_file) as log:
         verdict = verify_log(log, audit, _report_progress)
-    if save and verdict.severity is None and verdict.note is not None:
+    if save and verdict.worst is Severity.NOTE and verdict.note is not None:
         save.write_bytes(verdict.note)
     _print_findings(verdict)
     click.echo(_as_json(verdict) if as_json else _as_line(verdict))
-    sys.exit(_EXIT_CODES[verdict.severity])
+    sys.exit(_EXIT_CODES[verdict.worst])
 
 
 @command.command()
@@ -156,13 +156,13 @@ def _print_findings(verdict: Verdict) -> None:
 def _as_line(verdict: Verdict) -> str:
     checkpoint = verdict.checkpoint
     what = f" {checkpoint.origin} {checkpoint.size} {checkpoint.root.hex()}" if checkpoint else ""
-    return f"{_WORDS[verdict.severity]}{what}"
+    return f"{_WORDS[verdict.worst]}{what}"
 
 
 def _as_json(verdict: Verdict) -> str:
     checkpoint = verdict.checkpoint
     value = {
-        "verdict": _WORDS[verdict.severity],
+        "verdict": _WORDS[verdict.worst],
         "origin": checkpoint.origin if checkpoint else None,
         "size": checkpoint.size if checkpoint else None,
         "root": checkpoint.root.hex() if checkpoint else None,

@@ -95,7 +95,7 @@ class Lane:
         self._recovery = recovery
         self._settings = settings
         self._die = die
-        self._places: queue.Queue[_Place] = queue.Queue(settings.queue_length)
+        self._places: queue.Queue[_Place | None] = queue.Queue(settings.queue_length)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lane", daemon=True)
         self._signers: Signers | None = None
@@ -108,6 +108,8 @@ class Lane:
     def stop(self) -> None:
         """Finish what waits, then end the thread."""
         self._stopping.set()
+        # None is nobody, and wakes a lane that waits.
+        self._places.put(None)
         self._thread.join()
 
     def require_ready(self) -> None:
@@ -161,13 +163,14 @@ class Lane:
     def _run(self) -> None:
         next_look = 0.0
         while not (self._stopping.is_set() and self._places.empty()):
-            batch = self._gather()
+            batch: list[_Place] = []
             try:
-                if batch:
-                    self._issue(batch)
                 if time.monotonic() >= next_look:
                     self._look_around()
                     next_look = time.monotonic() + self._settings.idle
+                batch = self._gather()
+                if batch:
+                    self._issue(batch)
             except SignatureUnknown as error:
                 _fail(batch, CaError(Kind.UNAVAILABLE, "the HSM did not answer in time", retry_after=5))
                 self._die(f"signature unknown: {error}")
@@ -179,16 +182,14 @@ class Lane:
 
     def _gather(self) -> list[_Place]:
         """Everybody who waits by now, or nobody after a quiet while."""
+        waiting: list[_Place | None] = []
         try:
-            batch = [self._places.get(timeout=self._settings.idle)]
+            waiting.append(self._places.get(timeout=self._settings.idle))
+            while len(waiting) < self._settings.batch_size:
+                waiting.append(self._places.get_nowait())
         except queue.Empty:
-            return []
-        while len(batch) < self._settings.batch_size:
-            try:
-                batch.append(self._places.get_nowait())
-            except queue.Empty:
-                break
-        return [place for place in batch if place.answer.set_running_or_notify_cancel()]
+            pass
+        return [place for place in waiting if place and place.answer.set_running_or_notify_cancel()]
 
     def _issue(self, batch: list[_Place]) -> None:
         """Take one batch the whole way; whatever goes wrong is told to those it concerns."""

@@ -17,6 +17,7 @@ from ca_server.store.issuance import (
     AlreadySettled,
     StoredIntent,
     abandon_intent,
+    count_open,
     find_request_owner,
     is_compromised,
     open_intents,
@@ -96,6 +97,16 @@ class LeftBehind:
                 unit.commit(event)
         except AlreadySettled:
             log.info("recovery.settled_by_another", serial=intent.serial_number)
+
+
+def count_open_intents(context: Context) -> int:
+    """How many intents have no outcome yet.
+
+    Raises:
+        CaError: unavailable, the database is away.
+    """
+    with context.database.read() as connection:
+        return count_open(connection)
 
 
 def resume_entry(intent: StoredIntent, actor: Actor, principal_id: str, protocol: str) -> LaneEntry:

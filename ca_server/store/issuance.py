@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, literal, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, literal, select, update
 
 from ca_server.core.errors import Violation
 from ca_server.store.tables import (
@@ -171,6 +171,14 @@ def open_intents(connection: Connection, *, created_before: int, limit: int) -> 
         .limit(limit)
     )
     return [_intent(row) for row in rows.mappings()]
+
+
+def count_open(connection: Connection) -> int:
+    """How many intents have no outcome."""
+    found = connection.execute(
+        select(func.count()).select_from(issuance_intent).where(issuance_intent.c.state == "intent")
+    )
+    return found.scalar_one()
 
 
 def find_intent(connection: Connection, request_id: str) -> StoredIntent | None:

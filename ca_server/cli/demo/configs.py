@@ -33,8 +33,30 @@ def server_toml(layout: Layout, bundle: Bundle) -> str:
         f"key = {_text(manifest.log.key_uri)}",
         f"anchor = {_text(layout.directory / 'anchor.json')}",
     ]
-    for label in sorted({KeyUri.parse(uri).token or "" for uri in uris}):
+    for label in sorted({KeyUri.parse(uri).token for uri in uris}):
         lines += ["[[token]]", *_token(layout, label)]
+    return "\n".join(lines) + "\n"
+
+
+def ocsp_toml(layout: Layout, bundle: Bundle) -> str:
+    """The configuration of `ocsp serve`."""
+    responders = bundle.manifest.responders
+    lines = [
+        f'listen = "127.0.0.1:{layout.options.ocsp_port}"',
+        f"state_directory = {_text(layout.directory / 'ocsp-state')}",
+        "[database]",
+        f"url = {_text(layout.database_url)}",
+    ]
+    for label in sorted({KeyUri.parse(each.key_uri).token for each in responders}):
+        lines += ["[[token]]", *_token(layout, label)]
+    for each in responders:
+        lines += [
+            "[[issuer]]",
+            f"authority = {_text(each.authority)}",
+            f"authority_certificate = {_text(layout.authority_certificate(each.authority))}",
+            f"certificate = {_text(layout.responder_certificate(each.authority))}",
+            f"key = {_text(each.key_uri)}",
+        ]
     return "\n".join(lines) + "\n"
 
 

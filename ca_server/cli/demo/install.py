@@ -41,7 +41,13 @@ class Install:
             CaError: a step failed, with what it said.
         """
         layout = self._layout
-        for folder in (layout.directory, layout.state, layout.tokens, layout.directory / "logs"):
+        for folder in (
+            layout.directory,
+            layout.state,
+            layout.tokens,
+            layout.directory / "logs",
+            layout.directory / "ocsp-state",
+        ):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not layout.bundle.exists():
             self._step("a rehearsed key ceremony in SoftHSM", self._rehearse)
@@ -73,6 +79,7 @@ class Install:
         for authority in bundle.manifest.authorities:
             certificate = x509.load_der_x509_certificate(bundle.files[authority.certificate])
             by_role[authority.role].append(certificate.public_bytes(Encoding.PEM))
+            _write(layout.authority_certificate(authority.id), bundle.files[authority.certificate])
         _write(layout.roots, b"".join(by_role["root"]))
         _write(layout.issuing_chain, b"".join(by_role["issuing"]))
         _write(layout.vkey, bundle.manifest.log.vkey.encode() + b"\n")

@@ -1,0 +1,137 @@
+"""The gate and the lane on a real token and a real database."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from ca_server.compose import open_issuance
+from ca_server.core.authorization import Mint, Principal, Role
+from ca_server.core.csr import parse_csr
+from ca_server.core.errors import CaError, Kind
+from ca_server.services.issue import CertificateRequest, Idempotency
+from tests import world
+
+REQUESTER = Principal("token:t", Role.REQUESTER, "token", ("tls-server",), ("dns:*.example.test",))
+
+
+def csr_for(*names: str):
+    csr = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=True)
+        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    )
+    return parse_csr(csr.public_bytes(Encoding.DER))
+
+
+@pytest.fixture
+def issuance(appliance):
+    opened = open_issuance(appliance.config, "test")
+    opened.lane.wait_until_ready(30)
+    yield opened
+    opened.close()
+
+
+def ask(issuance, csr, *, profile="tls-server", key=None, body="0" * 64):
+    authorization = issuance.mints["rest"].authorize(REQUESTER, profile, csr.identifiers)
+    idempotency = Idempotency(key, body) if key else None
+    return issuance.gate.issue(CertificateRequest(csr, authorization, idempotency=idempotency))
+
+
+def test_a_csr_becomes_a_logged_certificate(issuance):
+    issued = ask(issuance, csr_for("one.example.test"))
+    certificate = x509.load_der_x509_certificate(issued.der)
+    assert issued.serial_number == f"{certificate.serial_number:040x}"
+    assert issued.certificate_id == certificate.fingerprint(hashes.SHA256()).hex()
+    counted = world.check(issuance.context.database)
+    assert counted["certificates"] == 1
+
+
+def test_the_same_idempotency_key_gives_the_same_certificate(issuance):
+    csr = csr_for("two.example.test")
+    first = ask(issuance, csr, key="k")
+    assert ask(issuance, csr, key="k") == first
+    with pytest.raises(CaError) as refusal:
+        ask(issuance, csr, key="k", body="1" * 64)
+    assert refusal.value.rule_ids == ("IDEMPOTENCY-REUSED",)
+    assert world.check(issuance.context.database)["certificates"] == 1
+
+
+def test_r36_a_hundred_requests_with_one_key_give_one_certificate(issuance):
+    csr = csr_for("race.example.test")
+    seen: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def race():
+        issued = ask(issuance, csr, key="race")
+        with lock:
+            seen[issued.certificate_id] += 1
+
+    threads = [threading.Thread(target=race) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert list(seen.values()) == [100]
+    assert world.check(issuance.context.database)["certificates"] == 1
+
+
+def test_many_at_once_go_together(issuance):
+    csrs = [csr_for(f"host-{number}.example.test") for number in range(40)]
+    threads = [threading.Thread(target=ask, args=(issuance, csr)) for csr in csrs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert world.check(issuance.context.database)["certificates"] == 40
+
+
+def test_r1_an_authorization_made_elsewhere_is_refused(issuance):
+    csr = csr_for("forged.example.test")
+    forged = Mint("rest", b"another key").authorize(REQUESTER, "tls-server", csr.identifiers)
+    with pytest.raises(CaError) as refusal:
+        issuance.gate.issue(CertificateRequest(csr, forged))
+    assert refusal.value.rule_ids == ("GATE-AUTHORIZATION",)
+    assert world.check(issuance.context.database)["intents"] == 0
+
+
+def test_r1_another_protocols_authorization_is_refused(issuance):
+    csr = csr_for("forged.example.test")
+    theirs = issuance.mints["server"].authorize(REQUESTER, "tls-server", csr.identifiers)
+    claimed = type(theirs)("rest", theirs.principal, theirs.profile, theirs.identifiers, theirs.seal)
+    with pytest.raises(CaError) as refusal:
+        issuance.gate.issue(CertificateRequest(csr, claimed))
+    assert refusal.value.rule_ids == ("GATE-AUTHORIZATION",)
+
+
+def test_a_refusal_is_stored_and_logged_and_changes_nothing_else(issuance):
+    csr = csr_for("*.example.test")
+    authorization = issuance.mints["rest"].authorize(REQUESTER, "code-signing", csr.identifiers)
+    with pytest.raises(CaError) as refusal:
+        issuance.gate.issue(CertificateRequest(csr, authorization))
+    assert refusal.value.rule_ids
+    counted = world.check(issuance.context.database)
+    assert counted["refused"] == 1
+    assert counted["intents"] == 0
+
+
+def test_an_unknown_profile_is_refused(issuance):
+    with pytest.raises(CaError) as refusal:
+        ask(issuance, csr_for("x.example.test"), profile="no-such-profile")
+    assert refusal.value.kind is Kind.NOT_FOUND
+
+
+def test_r12_serial_numbers_are_random_in_every_bit(issuance):
+    serials = [int(ask(issuance, csr_for(f"s{n}.example.test")).serial_number, 16) for n in range(64)]
+    assert len(set(serials)) == 64
+    assert all(0 < serial < 1 << 159 for serial in serials)
+    for bit in range(159):
+        ones = sum(serial >> bit & 1 for serial in serials)
+        assert 8 <= ones <= 56, f"bit {bit} is set {ones} of 64 times"
