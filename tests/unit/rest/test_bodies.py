@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
 from flask import Flask
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ca_server.rest.bodies import MAX_DEPTH, StrictJSON
@@ -46,16 +47,17 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_it_reads_what_it_writes(value):
-    text = json.dumps(value)
-    try:
-        assert STRICT.loads(text) == value
-    except ValueError as error:
-        assert "deep" in str(error)
+    assume(depth(value) <= MAX_DEPTH)
+    assert STRICT.loads(json.dumps(value)) == value
+
+
+def depth(value):
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max(map(depth, value.values() if isinstance(value, dict) else value), default=0)
 
 
 @given(st.text() | st.binary())
 def test_any_bytes_are_json_or_a_value_error(data):
-    try:
+    with contextlib.suppress(ValueError):
         STRICT.loads(data)
-    except ValueError:
-        pass
