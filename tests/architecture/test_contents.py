@@ -16,7 +16,7 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "shared"}
 # Written with character classes so that this file does not hold what it forbids.
 FORBIDDEN = {
     "a package index": r"index[-]url|/simpl[e]/|files[.]pythonhosted|\"resolve[d]\": *\"http",
-    "a path of somebody's machine": r"(?<![\w.])/(wor[k]|hom[e]/\w+|roo[t])/[\w.]",
+    "a path of somebody's machine": r"(?<![\w.])/(wor[k]|hom[e]/\w+)/[\w.]|/roo[t]/\.\w",
     "unfinished work": r"\b(TO[D]O|FIX[M]E|XX[X])\b",
     "a toothless test": r"\bassert Tru[e]\b|pytest[.]mark[.](ski[p]|xfai[l])\b",
 }

@@ -16,9 +16,15 @@ PLACES = {
     "sqlalchemy": ("ca_server/store/", "ocsp_responder/status.py"),
     "alembic": ("ca_server/store/",),
     "psycopg": ("ca_server/store/", "ocsp_responder/status.py"),
-    "flask": ("ca_server/rest/", "ca_server/publish/", "ca_server/wsgi.py", "ocsp_responder/"),
+    "flask": (
+        "ca_server/rest/",
+        "ca_server/publish/",
+        "ca_server/wsgi.py",
+        "ca_server/request_log.py",
+        "ocsp_responder/",
+    ),
     "flask_openapi": ("ca_server/rest/", "ca_server/wsgi.py"),
-    "gunicorn": ("ca_server/serving.py", "ocsp_responder/"),
+    "gunicorn": ("ca_server/serving.py", "ca_server/rest/bodies.py", "ocsp_responder/"),
 }
 
 # Imports a package with some libraries made unimportable, as on a machine that lacks them, and prints what
