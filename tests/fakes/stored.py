@@ -15,9 +15,16 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from sqlalchemy import insert, select
 
 from ca_server.core.clock import Clock, to_epoch
-from ca_server.core.signatures import KeyType, default_algorithm, spki_sha256
+from ca_server.core.signatures import (
+    KeyType,
+    PublicKey,
+    SignatureAlgorithm,
+    default_algorithm,
+    key_type_of,
+    spki_sha256,
+)
 from ca_server.hsm.keys import private_key
-from ca_server.hsm.port import KeyStore, Signer
+from ca_server.hsm.port import Signer
 from ca_server.hsm.software import SoftwareKeyStore
 from ca_server.services.context import Context, new_id, process_actor
 from ca_server.store import tables
@@ -38,22 +45,44 @@ class Leaf:
     certificate: x509.Certificate
 
 
+class KeySigner:
+    """A key that any thread may use (`hsm.port.Signer`), as if each worker had a token of its own."""
+
+    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
+        self._key = key
+
+    @property
+    def public_key(self) -> PublicKey:
+        return self._key.public_key()
+
+    @property
+    def key_type(self) -> KeyType:
+        return KeyType.EC_P256
+
+    def sign(self, data: bytes, algorithm: SignatureAlgorithm) -> bytes:
+        return self._key.sign(data, ec.ECDSA(algorithm.hash))
+
+
 class Hierarchy:
     """A root and an issuing authority below it, stored; keys are in `store`, used by this thread alone."""
 
     def __init__(self, database: Database, clock: Clock, *, key_type: KeyType = KeyType.EC_P256) -> None:
         self.context = Context(clock, database, "test")
-        self.store: KeyStore = SoftwareKeyStore("tests", unprotected_keys=True)
+        self.store = SoftwareKeyStore("tests", unprotected_keys=True)
         for number, label in enumerate((ROOT, ISSUING, "ocsp"), 1):
             self.store.generate(key_type, label=label, key_id=bytes([number]))
         self.root = self._make_authority(ROOT, ROOT)
         self.issuer = self._make_authority(ISSUING, ROOT)
-        self._store_authority(ROOT, self.root)
-        self._store_authority(ISSUING, self.issuer)
+        self.store_authority(ROOT, self.root)
+        self.store_authority(ISSUING, self.issuer)
 
     @property
     def signers(self) -> dict[str, Signer]:
         return {ISSUING: self.store.signer(label=ISSUING)}
+
+    def key(self, label: str) -> ec.EllipticCurvePrivateKey:
+        """The private half, to be made a `KeySigner` of."""
+        return self.store.find(label, None).private
 
     @cached_property
     def delegated(self) -> x509.Certificate:
@@ -100,7 +129,8 @@ class Hierarchy:
         builder = _with_key_ids(builder, public_key, signer.public_key)
         return builder.sign(private_key(signer), default_algorithm(signer.key_type).hash)
 
-    def _store_authority(self, authority_id: str, certificate: x509.Certificate) -> None:
+    def store_authority(self, authority_id: str, certificate: x509.Certificate) -> None:
+        """What importing a bundle would leave."""
         der = certificate.public_bytes(Encoding.DER)
         key = spki_sha256(certificate.public_key())
         data = {
@@ -119,7 +149,7 @@ class Hierarchy:
             serial_number=f"{certificate.serial_number:040x}",
             spki_sha256=key,
             key_uri=None if is_root else f"pkcs11:token=tests;object={authority_id};type=private",
-            signature_algorithm=default_algorithm(self.store.signer(label=authority_id).key_type),
+            signature_algorithm=default_algorithm(key_type_of(certificate.public_key())),
             last_crl_number=0,
             created_at=to_epoch(self.context.clock.now()),
             event_id=event.event_id,

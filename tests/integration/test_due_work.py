@@ -1,0 +1,118 @@
+"""Work that waits: taken by one, never lost, tried again with growing pauses."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ca_server.store import tables
+from ca_server.store.due_work import MAX_BACKOFF, Lease, finish, list_due, retry, schedule, take
+from ca_server.store.engine import Database
+
+KIND = "test.work"
+
+
+def do(database: Database, call, *arguments, **keywords):
+    with database.write() as unit:
+        answer = call(unit, *arguments, **keywords)
+        unit.commit_unaudited("a test of leases")
+    return answer
+
+
+def take_one(database: Database, now: int, owner: str = "w") -> Lease | None:
+    leases = do(database, take, KIND, ["a"], owner=f"{owner}/{now}", now=now, seconds=60)
+    return leases[0] if leases else None
+
+
+def row(database: Database):
+    with database.read() as connection:
+        return connection.execute(tables.due_work.select()).one()
+
+
+def test_work_is_due_at_the_earliest_time_asked_for(database):
+    for due_at in (200, 100, 300):
+        do(database, schedule, KIND, "a", due_at)
+    assert row(database).due_at == 100
+    assert take_one(database, 99) is None
+    assert take_one(database, 100) == Lease(KIND, "a", "w/100", 160, 0)
+
+
+def test_only_the_subjects_asked_for_are_taken(database):
+    for subject in ("a", "b"):
+        do(database, schedule, KIND, subject, 100)
+    do(database, schedule, "other.work", "a", 100)
+    assert [lease.subject for lease in do(database, take, KIND, ["b"], owner="w", now=100, seconds=9)] == [
+        "b"
+    ]
+    with database.read() as connection:
+        due = list_due(connection, KIND, ["a", "b", "c"], 100)
+    assert (due.ready, due.unknown) == ({"a"}, {"c"})
+
+
+def test_nobody_takes_what_somebody_has_until_the_lease_ends(database):
+    do(database, schedule, KIND, "a", 100)
+    assert take_one(database, 100)
+    assert take_one(database, 159, "x") is None
+    taken_over = take_one(database, 160, "x")
+    assert taken_over == Lease(KIND, "a", "x/160", 220, 0)
+
+
+def test_one_of_many_workers_gets_it(database):
+    do(database, schedule, KIND, "a", 100)
+
+    def attempt(number: int) -> int:
+        return len(do(database, take, KIND, ["a"], owner=str(number), now=100, seconds=60))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(attempt, range(40))) == 1
+
+
+def test_done_work_is_due_again_later(database):
+    do(database, schedule, KIND, "a", 100)
+    lease = take_one(database, 100)
+    assert do(database, finish, lease, next_at=5000)
+    found = row(database)
+    assert (found.due_at, found.lease_owner, found.attempts, found.last_error) == (5000, None, 0, None)
+
+
+def test_what_is_asked_for_while_it_is_done_is_done_again(database):
+    do(database, schedule, KIND, "a", 100)
+    lease = take_one(database, 100)
+    do(database, schedule, KIND, "a", 103)
+    assert take_one(database, 104, "x") is None
+    assert do(database, finish, lease, next_at=5000)
+    assert row(database).due_at == 103
+    assert take_one(database, 104, "x")
+
+
+def test_a_lost_lease_changes_nothing(database):
+    do(database, schedule, KIND, "a", 100)
+    lost = take_one(database, 100)
+    held = take_one(database, 160, "x")
+    before = row(database)
+    assert not do(database, finish, lost, next_at=5000)
+    assert not do(database, retry, lost, now=161, error="late")
+    assert row(database) == before
+    assert do(database, finish, held, next_at=5000)
+
+
+def test_pauses_between_failures_grow_to_a_limit(database):
+    do(database, schedule, KIND, "a", 100)
+    now, pauses = 100, []
+    for _attempt in range(12):
+        lease = take_one(database, now)
+        assert do(database, retry, lease, now=now, error="x" * 5000)
+        pauses.append(row(database).due_at - now)
+        now = row(database).due_at
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    assert pauses[-1] == MAX_BACKOFF
+    assert (row(database).attempts, len(row(database).last_error)) == (12, 500)
+    assert do(database, finish, take_one(database, now), next_at=9000)
+    assert (row(database).attempts, row(database).last_error) == (0, None)
+
+
+@pytest.mark.parametrize("due_at", [0, 2**40])
+def test_times_are_kept_whole(database, due_at):
+    do(database, schedule, KIND, "a", due_at)
+    assert row(database).due_at == due_at
