@@ -14,7 +14,7 @@ from ca_server.core.audit.record import Event
 from ca_server.core.bundle import Bundle, Manifest, read_bundle
 from ca_server.core.clock import to_epoch
 from ca_server.core.errors import CaError, Kind, refuse
-from ca_server.core.hierarchy import CheckedAuthority, check_hierarchy
+from ca_server.core.hierarchy import CheckedAuthority, Hierarchy, check_hierarchy
 from ca_server.services.context import Context, process_actor
 from ca_server.store.authorities import (
     StoredAuthority,
@@ -23,7 +23,7 @@ from ca_server.store.authorities import (
     insert_authority,
 )
 from ca_server.store.crls import CrlIntent, settle, take_number
-from ca_server.store.unit_of_work import UnitOfWork
+from ca_server.store.unit_of_work import BrokenRule, UnitOfWork
 
 _ACTOR = process_actor("import")
 
@@ -57,6 +57,17 @@ def import_bundle(
             "BUNDLE-REHEARSAL",
             "this bundle comes from a rehearsal, and this server is configured for production",
         )
+    try:
+        _import(context, bundle, hierarchy)
+    except BrokenRule as error:
+        detail = "its authorities were imported while this import ran; nothing was changed"
+        raise refuse(Kind.CONFLICT, "BUNDLE-IMPORTED", detail) from error
+    digests = {each.entry.id: _sha256(each.certificate) for each in hierarchy.authorities}
+    return ImportReport(bundle.sha256, bundle.manifest, digests)
+
+
+def _import(context: Context, bundle: Bundle, hierarchy: Hierarchy) -> None:
+    """All rows and all events in one transaction."""
     with context.database.write() as work:
         for authority in hierarchy.authorities:
             _require_new(work, authority)
@@ -64,8 +75,6 @@ def import_bundle(
         for authority in hierarchy.authorities:
             events += _store(context, work, authority)
         work.commit(*events)
-    digests = {each.entry.id: _sha256(each.certificate) for each in hierarchy.authorities}
-    return ImportReport(bundle.sha256, bundle.manifest, digests)
 
 
 def _read(path: Path) -> bytes:
