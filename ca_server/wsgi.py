@@ -43,7 +43,7 @@ PUBLIC = frozenset(
         "chains.intermediates",
         "chains.issuer",
         "chains.roots",
-        "crl.show",
+        "crl.crl",
         "health.livez",
         "health.readyz",
         "metrics.metrics",
