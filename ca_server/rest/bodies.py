@@ -50,6 +50,9 @@ def require_json_object() -> None:
     if request.mimetype != "application/json" or request.content_encoding not in {None, "identity"}:
         raise UnsupportedMediaType
     try:
+        request.get_data(cache=True)
+        # At the cap a stream ends as if the body did; only asking for more tells the two apart.
+        request.stream.read(1)
         body = request.get_json()
     except (BadRequest, ParseException) as error:
         raise _not_json("the body is not JSON") from error
