@@ -5,5 +5,6 @@ pytest_plugins = [
     "tests.fixtures.database",
     "tests.fixtures.issuing",
     "tests.fixtures.softhsm",
+    "tests.fixtures.stored",
     "tests.fixtures.ceremony",
 ]
