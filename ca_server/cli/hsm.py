@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -88,7 +89,7 @@ def check(module: Path, token: str, pin_file: Path | None, *, as_json: bool, lab
         ]
         _table(("LABEL", "ID", "TYPE", "RESULT"), rows)
     if any(failure for _, failure in results):
-        click.get_current_context().exit(1)
+        sys.exit(1)
 
 
 def _open(module: Path, token: str, pin_file: Path | None) -> KeyStore:

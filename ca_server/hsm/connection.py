@@ -123,9 +123,10 @@ class Connection:
         except HsmRefused as error:
             self._refusal = error.detail
             raise
-        except HsmUnavailable:
+        except HsmUnavailable as error:
             self._retry_at = time.monotonic() + _PROBE_INTERVAL
-            raise
+            _log.warning("hsm.token_away token=%s detail=%s", self.label, error.detail)
+            raise HsmUnavailable(f"the token {self.label} is away", retry_after=1) from error
         finally:
             self._generation = self._library.generation
         _log.info("hsm.session_opened token=%s", self.label)

@@ -7,6 +7,7 @@ into a `Fault`. Whether to call again is decided elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -158,12 +159,28 @@ def _search(
     session: Session, kind: ObjectClass, label: str | None = None, key_id: bytes | None = None
 ) -> list[Any]:
     """Objects of one class; a list, since a search that is not read to its end blocks the session."""
+    _touch(session)
     wanted: dict[Attribute, object] = {Attribute.CLASS: kind}
     if label is not None:
-        wanted[Attribute.LABEL] = label
+        wanted[Attribute.LABEL] = _text(label)
     if key_id is not None:
         wanted[Attribute.ID] = key_id
     return list(session.get_objects(wanted))
+
+
+def _text(label: str) -> str:
+    """A label that can be encoded; python-pkcs11 brings the process down over one that cannot."""
+    try:
+        label.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise HsmRefused("a label that is not text names no key") from error
+    return label
+
+
+def _touch(session: Session) -> None:
+    """Fail on a dead session before a search does: python-pkcs11 never ends a search that could not begin."""
+    with suppress(pkcs11.RandomNoRNG):
+        session.generate_random(8)
 
 
 def _record(session: Session, key: PrivateKey) -> KeyRecord:

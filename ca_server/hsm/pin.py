@@ -92,23 +92,26 @@ def _read(path: Path, *, forbidden: int) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise _refusal(f"the PIN file {path} cannot be opened: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise _refusal(f"the PIN file {path} is not a regular file")
-        if status.st_mode & forbidden:
-            raise _refusal(
-                f"the PIN file {path} is open to others (mode {stat.S_IMODE(status.st_mode):04o}); "
-                "chmod it to 0600"
-            )
-        if status.st_uid not in {0, os.geteuid()}:
-            raise _refusal(f"the PIN file {path} belongs neither to this user nor to root")
-        data = file.read(_SIZE_LIMIT + 1)
+    try:
+        _check_rights(path, os.fstat(descriptor), forbidden)
+        data = os.read(descriptor, _SIZE_LIMIT + 1)
+    finally:
+        os.close(descriptor)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         # The decoder's error carries the bytes; they are the PIN and must not reach a log.
         raise _refusal(f"the PIN file {path} is not UTF-8 text") from None
+
+
+def _check_rights(path: Path, status: os.stat_result, forbidden: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise _refusal(f"the PIN file {path} is not a regular file")
+    if status.st_mode & forbidden:
+        mode = stat.S_IMODE(status.st_mode)
+        raise _refusal(f"the PIN file {path} is open to others (mode {mode:04o}); chmod it to 0600")
+    if status.st_uid not in {0, os.geteuid()}:
+        raise _refusal(f"the PIN file {path} belongs neither to this user nor to root")
 
 
 def _ask(prompt: str) -> str:

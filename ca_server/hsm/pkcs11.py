@@ -13,6 +13,7 @@ from ca_server.hsm.faults import Fault, KeyAbsent, SessionLost, TokenRefused
 from ca_server.hsm.library import close_module
 from ca_server.hsm.port import HsmRefused, HsmUnavailable, KeyRecord, KeyStore, TokenRecord
 from ca_server.hsm.settings import TokenSettings
+from ca_server.hsm.uri import KeyUri
 
 __all__ = ["close_module", "open_token"]
 
@@ -48,8 +49,8 @@ class _TokenKeyStore:
         return self._connection.run(objects.private_keys)
 
     def generate(self, key_type: KeyType, *, label: str, key_id: bytes) -> KeyRecord:
-        if not label or not key_id:
-            raise ValueError("a key has a label and an id")
+        # A key that no URI can name is never made.
+        KeyUri(self._connection.label, label, key_id)
         plan = mechanisms.generation(key_type)
         if plan.mechanism not in self.token().mechanisms:
             raise HsmRefused(

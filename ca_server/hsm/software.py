@@ -22,6 +22,7 @@ from ca_server.core.signatures import (
 )
 from ca_server.hsm import mechanisms
 from ca_server.hsm.port import HsmRefused, KeyRecord, TokenRecord
+from ca_server.hsm.uri import KeyUri
 
 _CURVES = {KeyType.EC_P256: ec.SECP256R1(), KeyType.EC_P384: ec.SECP384R1(), KeyType.EC_P521: ec.SECP521R1()}
 _ML_DSA: dict[KeyType, Any] = {
@@ -74,8 +75,8 @@ class SoftwareKeyStore:
     def generate(self, key_type: KeyType, *, label: str, key_id: bytes) -> KeyRecord:
         """Make a key pair; its record claims what a token's would, so that callers' checks see the same."""
         self.check_caller()
-        if not label or not key_id:
-            raise ValueError("a key has a label and an id")
+        # A key that no URI can name is never made.
+        KeyUri(self._label, label, key_id)
         if any(label == key.record.label or key_id == key.record.key_id for key in self._keys):
             raise HsmRefused(f"the label {label} or the id {key_id.hex()} is taken")
         private = _make(key_type)

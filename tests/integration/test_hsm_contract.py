@@ -8,6 +8,7 @@ from multiprocessing import get_context
 import pytest
 from cryptography.exceptions import InvalidSignature
 
+from ca_server.core.errors import CaError
 from ca_server.core.signatures import KeyType, SignatureAlgorithm, key_type_of, verify_signature
 from ca_server.hsm.health import check
 from ca_server.hsm.mechanisms import generation
@@ -117,6 +118,25 @@ def test_a_key_is_found_by_label_by_id_and_by_both(store):
             store.signer(**wrong)
     with pytest.raises(ValueError, match="label"):
         store.signer()
+
+
+@pytest.mark.hsm
+@pytest.mark.parametrize(
+    ("label", "key_id"), [("", b"\x01"), ("one", b""), (" one", b"\x01"), ("\ud800", b"\x01")]
+)
+def test_a_key_that_no_uri_can_name_is_not_made(store, label, key_id):
+    with pytest.raises(CaError) as caught:
+        store.generate(KeyType.EC_P256, label=label, key_id=key_id)
+    assert caught.value.rule_ids == ("HSM-URI",)
+    assert store.inventory() == ()
+
+
+@pytest.mark.hsm
+def test_a_label_that_is_not_text_names_no_key(store):
+    with pytest.raises(HsmRefused):
+        store.signer(label="\ud800")
+    with pytest.raises(HsmRefused):
+        store.destroy(label="\ud800", key_id=b"\x01")
 
 
 @pytest.mark.hsm
