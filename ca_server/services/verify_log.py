@@ -21,6 +21,7 @@ from ca_server.core.audit.tree import Frontier, Place
 from ca_server.core.errors import CaError, Kind, refuse
 
 MAX_FINDINGS = 100
+_GRAVITY = {Severity.NOTE: 0, Severity.UNKNOWN: 1, Severity.BAD: 2}
 _MAX_BUNDLE = WIDTH * (MAX_LEAF_BYTES + 2)
 _FULL_TILE = WIDTH * HASH_SIZE
 
@@ -48,27 +49,28 @@ class Audit:
 
 @dataclass(slots=True)
 class Verdict:
-    """What the check found. `checkpoint` and its `note` are None where none could be had."""
+    """What the check found. `checkpoint` and its `note` are None where none could be had.
+
+    `worst` is the gravest severity found; a log is good where that is a note at most.
+    """
 
     checkpoint: Checkpoint | None = None
     note: bytes | None = None
     findings: list[Finding] = field(default_factory=list)
     dropped: int = 0
-
-    @property
-    def severity(self) -> Severity | None:
-        """The worst that was found: bad before unknown; None is good."""
-        found = {finding.severity for finding in self.findings} - {Severity.NOTE}
-        return Severity.BAD if Severity.BAD in found else next(iter(found), None)
+    worst: Severity = Severity.NOTE
 
     def add(self, finding: Finding) -> None:
         """Keep a finding; of a log that is wrong throughout, the first hundred tell enough."""
+        is_worse = _GRAVITY[finding.severity] > _GRAVITY[self.worst]
         if len(self.findings) < MAX_FINDINGS:
             self.findings.append(finding)
         else:
             self.dropped += 1
-            if finding.severity is Severity.BAD and self.severity is not Severity.BAD:
+            if is_worse:
                 self.findings[-1] = finding
+        if is_worse:
+            self.worst = finding.severity
 
 
 def verify_log(source: LogSource, audit: Audit, progress: Callable[[int, int], None]) -> Verdict:

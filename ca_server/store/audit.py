@@ -55,7 +55,8 @@ def open_log(unit: UnitOfWork, origin: str) -> bool:
         "tree_size": 0,
         "root_hash": EMPTY_ROOT,
     }
-    return unit.connection.execute(_insert(unit.connection, log_state, row)).rowcount == 1
+    statement = _dialect(unit.connection).insert(log_state).values(row).on_conflict_do_nothing()
+    return unit.connection.execute(statement.returning(log_state.c.id)).first() is not None
 
 
 def find_log(connection: Connection) -> LogState | None:
@@ -110,7 +111,7 @@ def assign_indexes(unit: UnitOfWork, first_index: int, limit: int) -> list[bytes
         .values(leaf_index=waiting.c.rank + (first_index - 1))
         .returning(audit_event.c.leaf_index, audit_event.c.leaf_hash)
     )
-    return [leaf_hash for _, leaf_hash in sorted(rows.tuples())]
+    return [row.leaf_hash for row in sorted(rows, key=lambda row: row.leaf_index)]
 
 
 def advance(unit: UnitOfWork, old_size: int, tree_size: int, root_hash: bytes, now: int) -> StoredHead:
@@ -137,8 +138,13 @@ def store_tiles(unit: UnitOfWork, tiles: Mapping[Place, bytes]) -> None:
         {"level": level, "tile_index": index, "hashes": hashes}
         for (level, index), hashes in sorted(tiles.items())
     ]
-    statement = _upsert_tile(unit.connection)
-    unit.connection.execute(statement, rows)
+    statement = _dialect(unit.connection).insert(tree_tile)
+    unit.connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["level", "tile_index"], set_={"hashes": statement.excluded.hashes}
+        ),
+        rows,
+    )
 
 
 def read_tile(connection: Connection, tile: Tile) -> bytes:
@@ -277,17 +283,9 @@ def _event(row: Row[Any]) -> StoredEvent:
     return StoredEvent(**row._mapping)  # noqa: SLF001 - this is SQLAlchemy's documented name
 
 
-def _upsert_tile(connection: Connection) -> Any:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(tree_tile)
-    return statement.on_conflict_do_update(
-        index_elements=["level", "tile_index"], set_={"hashes": statement.excluded.hashes}
-    )
-
-
-def _insert(connection: Connection, table: Any, row: dict[str, Any]) -> Any:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return dialect.insert(table).values(row).on_conflict_do_nothing()
+def _dialect(connection: Connection) -> Any:
+    """The engine's own INSERT, which knows ON CONFLICT."""
+    return sqlite if connection.dialect.name == "sqlite" else postgresql
 
 
 def _damaged(detail: str) -> CaError:
