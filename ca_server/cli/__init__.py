@@ -69,6 +69,16 @@ def command() -> None:
     """Sealkeeper: an internal certificate authority whose keys live in an HSM."""
 
 
+def _show(error: CaError) -> None:
+    """Every broken rule by its id, each detail once, wherever the error says it."""
+    said = [each for each in error.violations if each.detail in error.detail]
+    unnamed = ", ".join(each.rule_id for each in said if each.rule_id not in error.detail)
+    click.echo(f"sealkeeper: {error.detail}" + (f" [{unnamed}]" if unnamed else ""), err=True)
+    for violation in error.violations:
+        if violation not in said:
+            click.echo(f"  {violation.rule_id}: {violation.detail}", err=True)
+
+
 def main() -> None:
     """Run the command; a refusal is one clear line and an exit code, never a traceback."""
     try:
@@ -79,10 +89,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except CaError as error:
-        click.echo(f"sealkeeper: {error.detail}", err=True)
-        for violation in error.violations:
-            if violation.detail != error.detail:
-                click.echo(f"  {violation.rule_id}: {violation.detail}", err=True)
+        _show(error)
         sys.exit(_EXIT_CODES.get(error.kind, 1))
     except KeyboardInterrupt:
         sys.exit(130)
