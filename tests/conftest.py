@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.fixtures.appliance",
     "tests.fixtures.database",
+    "tests.fixtures.https",
     "tests.fixtures.issuing",
     "tests.fixtures.softhsm",
     "tests.fixtures.stored",
