@@ -56,14 +56,38 @@ def command() -> None:
 
 @command.command()
 @click.option("--profile", required=True, help="What kind of certificate; see `GET /api/v1/profiles`.")
-@click.option("--csr", "csr_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--csr",
+    "csr_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A PKCS#10 in PEM; without it a new key is made.",
+)
 @click.option("--san", "sans", multiple=True, help="DNS name, address, URI or email; repeatable.")
 @click.option("--common-name", help="Only where the profile wants one.")
-@click.option("--kty", type=click.Choice(["EC", "RSA", "OKP"]), default="EC", show_default=True)
-@click.option("--crv", type=click.Choice(list(CURVES)), default="P-256", show_default=True)
-@click.option("--size", type=click.Choice([str(size) for size in SIZES]), default="3072", show_default=True)
+@click.option(
+    "--kty",
+    type=click.Choice(["EC", "RSA", "OKP"]),
+    default="EC",
+    show_default=True,
+    help="Type of the new key.",
+)
+@click.option(
+    "--crv", type=click.Choice(list(CURVES)), default="P-256", show_default=True, help="Its curve, for EC."
+)
+@click.option(
+    "--size",
+    type=click.Choice([str(size) for size in SIZES]),
+    default="3072",
+    show_default=True,
+    help="Its bits, for RSA.",
+)
 @click.option("--not-after", help="RFC 3339 time; the profile's default without it.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for the certificate and the new key.",
+)
 @click.option("-f", "--force", is_flag=True, help="Replace files that are there.")
 @client_options
 def issue(client: APIClient, **options: Any) -> None:
@@ -99,16 +123,22 @@ def renew(client: APIClient, folder: Path) -> None:
 
 
 @command.command("list")
-@click.option("--profile")
-@click.option("--authority")
-@click.option("--serial-number")
-@click.option("--status", type=click.Choice(["valid", "expired", "held", "revoked"]))
+@click.option("--profile", help="A whole name.")
+@click.option("--authority", help="The id of its issuer.")
+@click.option("--serial-number", help="40 hex digits.")
+@click.option("--status", type=click.Choice(["valid", "expired", "held", "revoked"]), help="What it is now.")
 @click.option("--subject", help="A part of the subject.")
 @click.option("--name", help="A whole name, such as dns:www.example.com.")
 @click.option("--expires-before", help="RFC 3339 time.")
 @click.option("--expires-after", help="RFC 3339 time.")
-@click.option("--sort", type=click.Choice(["number", "-number", "not_after", "-not_after"]))
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option(
+    "--sort",
+    type=click.Choice(["number", "-number", "not_after", "-not_after"]),
+    help="Order; - is downwards.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 @client_options
 def list_certificates(client: APIClient, *, limit: int, as_json: bool, **filters: Any) -> None:
@@ -132,7 +162,14 @@ def list_certificates(client: APIClient, *, limit: int, as_json: bool, **filters
 
 @command.command()
 @click.argument("certificate")
-@click.option("--format", "form", type=click.Choice(list(MEDIA_TYPES)), default="json", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(MEDIA_TYPES)),
+    default="json",
+    show_default=True,
+    help="Of what is printed.",
+)
 @client_options
 def show(client: APIClient, certificate: str, form: str) -> None:
     """Show CERTIFICATE, an id or a file, as JSON or in an encoding."""
@@ -145,7 +182,7 @@ def show(client: APIClient, certificate: str, form: str) -> None:
 
 @command.command()
 @click.argument("certificate")
-@click.option("--reason", type=click.Choice(REASONS), required=True)
+@click.option("--reason", type=click.Choice(REASONS), required=True, help="Of RFC 5280 §5.3.1.")
 @click.option("--invalidity-date", help="RFC 3339 time from which the key was unsafe.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @client_options

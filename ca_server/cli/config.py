@@ -16,7 +16,13 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The server's configuration.",
+)
 def check(config_file: Path) -> None:
     """Read the file as the server would, and look for every file that it names."""
     config = load_config(config_file)

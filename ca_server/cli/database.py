@@ -17,7 +17,13 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The server's configuration.",
+)
 def upgrade(config_file: Path) -> None:
     """Run the migrations that the database lacks; running it again changes nothing."""
     config = load_config(config_file)

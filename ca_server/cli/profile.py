@@ -105,7 +105,7 @@ def schema() -> None:
 
 @command.command()
 @click.argument("profile", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--days", type=click.IntRange(1, 3650), default=30, show_default=True)
+@click.option("--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="How far back.")
 @click.option("--config", "config_file", type=_FILE, required=True, help="The server's configuration.")
 @_json
 def simulate(profile: Path, days: int, config_file: Path, *, as_json: bool) -> None:

@@ -12,7 +12,13 @@ from ca_server.core.errors import CaError, Kind
 
 
 @click.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The server's configuration.",
+)
 def command(config_file: Path) -> None:
     """Settle every intent without outcome: sign the identical bytes again, or give it up, with an event.
 

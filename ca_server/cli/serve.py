@@ -25,7 +25,13 @@ RENEWAL_CHECK_SECONDS = 600
 
 
 @click.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The server's configuration.",
+)
 @click.option("--door", type=click.Choice(DOORS), help="Run this door alone, in this process.")
 def command(config_file: Path, door: str | None) -> None:
     """Run the HTTPS and HTTP doors until SIGTERM or Ctrl-C.

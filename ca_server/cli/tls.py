@@ -16,7 +16,13 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The server's configuration.",
+)
 @click.option("--now", is_flag=True, help="Renew even when it is not due.")
 def renew(config_file: Path, *, now: bool) -> None:
     """Issue the server's certificate when it is missing or has lived two thirds of its life.

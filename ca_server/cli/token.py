@@ -26,6 +26,7 @@ _config_option = click.option(
     envvar="SEALKEEPER_CONFIG",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
+    help="The server's configuration.",
 )
 
 

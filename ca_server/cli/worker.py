@@ -11,7 +11,13 @@ from ca_server.config import load_config
 
 
 @click.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The server's configuration.",
+)
 def command(config_file: Path) -> None:
     """Run the worker until SIGTERM or Ctrl-C. Several may run over one database."""
     open_worker(load_config(config_file)).run()

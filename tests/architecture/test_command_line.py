@@ -34,18 +34,19 @@ def complaint(line: str) -> str | None:
     """What is wrong with a documented call, if anything."""
     for program, rest in CALL.findall(line):
         command: click.Command = sealkeeper
+        name = program
         words = shlex.split(rest.replace("[", " ").replace("]", " ").replace("…", ""))
         if program == "ops/quickstart":
             words.insert(0, "demo")
         for word in words:
             if word.startswith("--"):
                 if word.split("=")[0] not in options_of(command):
-                    return f"{command.name} has no {word}"
+                    return f"{name} has no {word}"
             elif isinstance(command, click.Group):
                 child = command.get_command(click.Context(command), word)
                 if child is None:
                     return f"there is no command {word}"
-                command = child
+                command, name = child, word
     return None
 
 

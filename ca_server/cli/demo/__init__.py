@@ -20,10 +20,27 @@ WATCH_SECONDS = 0.5
 
 
 @click.command()
-@click.option("--dir", "directory", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
-@click.option("--https-port", type=click.IntRange(1, 65535), default=8443, show_default=True)
-@click.option("--http-port", type=click.IntRange(1, 65535), default=8080, show_default=True)
-@click.option("--ocsp-port", type=click.IntRange(1, 65535), default=8081, show_default=True)
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="The folder that holds all of it.",
+)
+@click.option(
+    "--https-port", type=click.IntRange(1, 65535), default=8443, show_default=True, help="Of the HTTPS door."
+)
+@click.option(
+    "--http-port",
+    type=click.IntRange(1, 65535),
+    default=8080,
+    show_default=True,
+    help="Of the plain HTTP door.",
+)
+@click.option(
+    "--ocsp-port", type=click.IntRange(1, 65535), default=8081, show_default=True, help="Of the responder."
+)
 @click.option("--database-url", help="postgresql://user@host/name; SQLite in the folder when not given.")
 @click.option("--exit-after-smoke", is_flag=True, help="End with 0 or 1 once everything was tried.")
 def command(
