@@ -36,7 +36,9 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--role", type=click.Choice([each.value for each in Role]), required=True)
+@click.option(
+    "--role", type=click.Choice([each.value for each in Role]), required=True, help="What it may do."
+)
 @click.option("--name", required=True, help="Whose token this is.")
 @click.option("--profile", "profiles", multiple=True, help="Profile it may ask for, * for any part.")
 @click.option("--allow", "names", multiple=True, help="Names it may ask for, such as dns:*.example.com.")
