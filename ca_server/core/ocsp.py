@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from asn1crypto import ocsp as asn1_ocsp
+from asn1crypto.core import Void
 from asn1crypto.x509 import Certificate as Asn1Certificate
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -154,7 +155,8 @@ def _split(data: bytes) -> list[bytes]:
     parts = []
     for each in wanted["request_list"]:
         part = asn1_ocsp.TBSRequest({"request_list": [each]})
-        part["request_extensions"] = wanted["request_extensions"]
+        if not isinstance(wanted["request_extensions"], Void):
+            part["request_extensions"] = wanted["request_extensions"]
         parts.append(asn1_ocsp.OCSPRequest({"tbs_request": part}).dump())
     return parts
 
