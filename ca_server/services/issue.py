@@ -103,10 +103,11 @@ class Gate:
         principal = request.authorization.principal
         with self._context.database.read() as connection:
             found = find_idempotency_key(connection, principal.id, request.idempotency.key)
-            intent = find_intent(connection, found["request_id"]) if found else None
+            intent = find_intent(connection, found[1]) if found else None
         if found is None:
             return None
-        if found["request_sha256"] != request.idempotency.request_sha256:
+        request_sha256, request_id = found
+        if request_sha256 != request.idempotency.request_sha256:
             raise refuse(
                 Kind.CONFLICT,
                 "IDEMPOTENCY-REUSED",
@@ -115,7 +116,7 @@ class Gate:
         if intent is not None:
             protocol = request.authorization.protocol
             return self._lane.submit(resume_entry(intent, actor_of(principal), principal.id, protocol))
-        issued = read_issued(self._context, found["request_id"])
+        issued = read_issued(self._context, request_id)
         if issued is None:
             raise CaError(Kind.CONFLICT, "this request was given up; send it again with a new key")
         return issued

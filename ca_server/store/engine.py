@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from ca_server.core.errors import CaError, Kind
@@ -39,9 +39,8 @@ class Database:
             CaError: unavailable, the database cannot be reached or written.
             BrokenRule: a rule of the database forbids the change; nothing was kept.
         """
-        with self._write_gate.held(), _typed_errors(), self.engine.connect() as connection:
-            if self.is_sqlite:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with self._write_gate.held(), self._typed_errors(), self.engine.connect() as connection:
+            self._begin(connection, "BEGIN IMMEDIATE")
             yield UnitOfWork(connection)
 
     @contextmanager
@@ -51,14 +50,40 @@ class Database:
         Raises:
             CaError: unavailable, the database cannot be reached.
         """
-        with _typed_errors(), self.engine.connect() as connection:
-            if self.is_sqlite:
-                connection.exec_driver_sql("BEGIN")
+        with self._typed_errors(), self.engine.connect() as connection:
+            self._begin(connection, "BEGIN")
             yield connection
 
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
+
+    def _begin(self, connection: Connection, words: str) -> None:
+        """Begin by hand on SQLite, whose driver would begin nothing before a SELECT."""
+        connection.begin()
+        if self.is_sqlite:
+            cursor = connection.connection.cursor()
+            cursor.execute(words)
+            cursor.close()
+
+    @contextmanager
+    def _typed_errors(self) -> Iterator[None]:
+        """Errors of SQLAlchemy, and of the driver where a statement was `Prepared`, as our own."""
+        driver = self.engine.dialect.loaded_dbapi
+        try:
+            yield
+        except (IntegrityError, driver.IntegrityError) as error:
+            raise BrokenRule(str(getattr(error, "orig", error))) from error
+        except (OperationalError, InterfaceError, driver.OperationalError, driver.InterfaceError) as error:
+            raise CaError(
+                Kind.UNAVAILABLE, "the database is not available", retry_after=RETRY_AFTER
+            ) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise CaError(
+                    Kind.UNAVAILABLE, "the database is not available", retry_after=RETRY_AFTER
+                ) from error
+            raise
 
 
 class _WriteGate:
@@ -85,22 +110,6 @@ class _WriteGate:
                 yield
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
-
-
-@contextmanager
-def _typed_errors() -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError as error:
-        raise BrokenRule(str(error.orig)) from error
-    except OperationalError as error:
-        raise CaError(Kind.UNAVAILABLE, "the database is not available", retry_after=RETRY_AFTER) from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise CaError(
-                Kind.UNAVAILABLE, "the database is not available", retry_after=RETRY_AFTER
-            ) from error
-        raise
 
 
 def _sqlite_engine(url: Any) -> Engine:

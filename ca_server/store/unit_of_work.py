@@ -8,6 +8,11 @@ from sqlalchemy.exc import DBAPIError
 from ca_server.core.audit.record import Event
 from ca_server.core.clock import to_epoch
 from ca_server.store import tables
+from ca_server.store.prepared import Prepared
+
+_INSERT_EVENT = Prepared(
+    insert(tables.audit_event), ("event_id", "kind", "time", "body", "leaf_hash", "leaf_index")
+)
 
 
 class BrokenRule(Exception):
@@ -34,10 +39,11 @@ class UnitOfWork:
                 "time": to_epoch(each.time),
                 "body": each.body,
                 "leaf_hash": each.leaf_hash,
+                "leaf_index": None,
             }
             for each in (event, *more)
         ]
-        self.connection.execute(insert(tables.audit_event), rows)
+        _INSERT_EVENT.run_many(self.connection, rows)
         self._finish()
 
     def commit_unaudited(self, reason: str) -> None:

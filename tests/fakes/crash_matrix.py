@@ -33,6 +33,7 @@ from ca_server.core.csr import parse_csr
 from ca_server.services.issue import CertificateRequest, Idempotency
 from ca_server.services.recover import RecoverySettings
 from ca_server.store.engine import Database
+from ca_server.store.prepared import Prepared
 from ca_server.store.unit_of_work import UnitOfWork
 from tests import world
 
@@ -75,12 +76,17 @@ class Steps:
         def after(*_arguments):
             self.done()
 
-        finish = UnitOfWork._finish
-        UnitOfWork._finish = lambda unit: self.around("COMMIT", lambda: finish(unit))
-        for signer in issuance.lane._signers.values():
-            sign = type(signer).sign
-            break
-        type(signer).sign = lambda key, *given: self.around("SIGN", lambda: sign(key, *given))
+        _wrap(self, UnitOfWork, "_finish", "COMMIT")
+        for name in ("first", "run", "run_many"):
+            _wrap(self, Prepared, name, f"PREPARED {name}")
+        signer = next(iter(issuance.lane._signers.values()))
+        _wrap(self, type(signer), "sign", "SIGN")
+
+
+def _wrap(steps: Steps, owner: type, name: str, step: str) -> None:
+    """Make every call of a method a step."""
+    method = getattr(owner, name)
+    setattr(owner, name, lambda *given: steps.around(step, lambda: method(*given)))
 
 
 def issue(config: Config, key: str, steps: Steps | None, settings: RecoverySettings | None = None) -> str:
