@@ -1,4 +1,4 @@
-"""CRLs for everybody: the newest one of each authority, cached for a while but never longer than it is good."""
+"""CRLs for everybody: the newest one of each authority, cached for a while but never past its end."""
 
 from __future__ import annotations
 
