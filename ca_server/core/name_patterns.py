@@ -17,6 +17,7 @@ from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.identifiers import Identifier, IdentifierType, identifier_type, make_identifier
 
 _DNS_LABEL = re.compile(r"\*|[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(//)?")
 _URI_PART = re.compile(r"\*{1,2}|[A-Za-z0-9._~%@!$&'()?=-]*")
 _EVERY = ("**",)
 
@@ -147,12 +148,12 @@ def _dns_parts(glob: str, text: str) -> tuple[str, ...]:
 
 
 def _uri_parts(glob: str, text: str) -> tuple[str, ...]:
-    parts = _segments(glob)
-    if not parts[0].rstrip(":/").islower() or not all(_URI_PART.fullmatch(part) for part in parts[1:]):
+    scheme, *parts = _segments(glob)
+    if not _SCHEME.fullmatch(scheme) or not all(_URI_PART.fullmatch(part) for part in parts):
         raise _bad(text)
-    if "**" in parts[:-1] or len(parts) < 2:
+    if not any(parts) or "**" in parts[:-1]:
         raise _bad(text)
-    return parts
+    return (scheme, *parts)
 
 
 def _network(glob: str, text: str) -> Network:

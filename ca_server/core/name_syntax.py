@@ -43,7 +43,7 @@ def canonical_dns(text: str) -> str:
         labels = labels[1:]
         if len(labels) < 2:
             raise _bad("NAME-DNS-WILDCARD", text, "a wildcard needs two labels at least below it")
-    elif "*" in name:
+    if any("*" in label for label in labels):
         raise _bad("NAME-DNS-WILDCARD", text, "a wildcard is the whole of the leftmost label or not there")
     for label in labels:
         _require_label(label, text)

@@ -91,7 +91,7 @@ SubjectRules = Mapping[AttributeWord, Attribute]
 class NameTypeRules(Strict):
     """Names of one type: patterns without the type's word, deny wins, and how many there may be."""
 
-    allow: Annotated[Words, Field(min_length=1)]
+    allow: Annotated[tuple[str, ...], Field(min_length=1, max_length=100), BeforeValidator(tuple_of_list)]
     deny: Words = ()
     min: int = Field(default=0, ge=0, le=1000)
     max: int = Field(default=100, ge=1, le=1000)
