@@ -51,7 +51,7 @@ class _Workers(Collector):
 
     def collect(self) -> Iterable[Metric]:
         files = [str(path) for folder in self._directories for path in folder.glob("*.db")]
-        merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        merged: Iterable[Metric] = MultiProcessCollector.merge(files)
         return merged
 
 

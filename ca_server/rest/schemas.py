@@ -6,7 +6,8 @@ is converted. What goes out holds no secret except a new token's, once.
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -53,6 +54,18 @@ class IdempotencyHeader(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
     idempotency_key: str = Field(alias="Idempotency-Key", pattern=r"^[!-~]{1,128}$")
+
+    @classmethod
+    def model_json_schema(cls, *arguments: Any, **keywords: Any) -> dict[str, Any]:
+        """The schema; flask-openapi asks for it at every request, so the plain one is made once."""
+        if arguments or keywords:
+            return super().model_json_schema(*arguments, **keywords)
+        return _idempotency_header_schema()
+
+
+@cache
+def _idempotency_header_schema() -> dict[str, Any]:
+    return super(IdempotencyHeader, IdempotencyHeader).model_json_schema()
 
 
 class NewCertificateRequest(Incoming):
