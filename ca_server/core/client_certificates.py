@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca_server.core.errors import CaError, Kind, refuse
@@ -61,7 +61,7 @@ def check_client_chain(chain: Sequence[x509.Certificate], now: datetime) -> None
 def _require_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> None:
     try:
         subject.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError) as error:
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
         raise _refusal("ACCESS-CERT-CHAIN", "the client certificate does not chain to our root") from error
 
 

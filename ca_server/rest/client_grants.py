@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
@@ -59,7 +60,7 @@ def _key_of(body: NewClientGrant) -> str:
         return body.spki_sha256
     try:
         public_key: Any = x509.load_pem_x509_certificate((body.certificate or "").encode()).public_key()
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise _bad_key("the certificate is not PEM or not well formed") from error
     if key_type_of(public_key) is None:
         raise _bad_key("the certificate's key is of a type that is not certified here")
