@@ -101,8 +101,8 @@ def open_issuance(config: Config, process: str, recovery: RecoverySettings | Non
     """
     context = open_context(config)
     check_anchor(context, FileAnchor(config.audit.anchor))
-    announce_start(context, process)
     policies = open_policies(config)
+    announce_start(context, process, policies)
     issuers = read_issuers(
         context, public_url=config.publication.public_url, ocsp_url=config.publication.ocsp_url
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ca_server.core.clock import to_epoch
 from ca_server.core.errors import CaError, Kind
 from ca_server.services.context import Context
-from ca_server.store.audit import find_log, is_waiting, newest_head
+from ca_server.store.audit import find_log, oldest_waiting_time
 
-# Sequencing runs about once a second; after this long without a signed head somebody should look.
+# Sequencing runs about once a second; when an event waits this long somebody should look.
 MAX_LOG_LAG = 60
 
 
@@ -29,8 +29,6 @@ def require_audit_log(context: Context) -> None:
         CaError: unavailable, the log is not sequenced or the database does not answer.
     """
     with context.database.read() as connection:
-        waiting = is_waiting(connection)
-        head = newest_head(connection, signed=True)
-    signed_at = head.time if head else 0
-    if waiting and to_epoch(context.clock.now()) - signed_at > MAX_LOG_LAG:
+        waiting_since = oldest_waiting_time(connection)
+    if waiting_since is not None and to_epoch(context.clock.now()) - waiting_since > MAX_LOG_LAG:
         raise CaError(Kind.UNAVAILABLE, "events wait to be sequenced: is a worker running?", retry_after=5)

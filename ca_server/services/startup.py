@@ -5,6 +5,7 @@ from __future__ import annotations
 import ca_server
 from ca_server.core.clock import from_epoch, to_epoch, to_text
 from ca_server.core.errors import CaError, Kind
+from ca_server.policy_store import PolicyStore
 from ca_server.services.context import Context, process_actor
 from ca_server.store.audit import newest_event_time
 
@@ -12,8 +13,8 @@ from ca_server.store.audit import newest_event_time
 MAX_CLOCK_LAG = 10
 
 
-def announce_start(context: Context, process: str) -> None:
-    """Refuse a clock that lags behind the log, then log the start of this process.
+def announce_start(context: Context, process: str, policies: PolicyStore | None = None) -> None:
+    """Refuse a clock that lags behind the log, then log the start of this process and its policies.
 
     Raises:
         CaError: unavailable, the clock is behind the last event (`CLOCK-BEHIND`) or the database is away.
@@ -27,8 +28,11 @@ def announce_start(context: Context, process: str) -> None:
             f"the clock says {to_text(now)}, which is before the last event at "
             f"{to_text(from_epoch(newest))}: set the clock right [CLOCK-BEHIND]",
         )
-    event = context.event(
-        "software.started", process_actor(process), {"process": process, "version": ca_server.__version__}
-    )
+    actor = process_actor(process)
+    started = {"process": process, "version": ca_server.__version__}
+    events = [context.event("software.started", actor, started)]
+    if policies:
+        profiles = {name: policies.profile(name).sha256 for name in sorted(policies.names)}
+        events.append(context.event("policy.loaded", actor, {"profiles": profiles}))
     with context.database.write() as unit:
-        unit.commit(event)
+        unit.commit(*events)

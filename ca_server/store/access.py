@@ -6,18 +6,20 @@ Both are one shape with one column of their own, so they share every statement. 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Table, insert, select, update
+from sqlalchemy import Column, Connection, Select, Table, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ca_server.core.authorization import Role
 from ca_server.core.clock import from_epoch, to_epoch
 from ca_server.core.errors import Kind, refuse
 from ca_server.store import tables
+from ca_server.store.prepared import Prepared
 
 
 class CredentialType(StrEnum):
@@ -49,6 +51,19 @@ class Credential:
 _TABLES: dict[CredentialType, tuple[Table, Column[Any]]] = {
     CredentialType.TOKEN: (tables.api_token, tables.api_token.c.secret_sha256),
     CredentialType.GRANT: (tables.client_grant, tables.client_grant.c.spki_sha256),
+}
+
+
+def _select(credential_type: CredentialType) -> Select[Any]:
+    table, digest = _TABLES[credential_type]
+    return select(
+        *(digest if each == "digest" else table.c[each] for each in Credential.__dataclass_fields__)
+    )
+
+
+# Every request with a token asks this.
+_FIND = {
+    each: Prepared(_select(each).where(digest == bindparam("given"))) for each, (_, digest) in _TABLES.items()
 }
 
 
@@ -84,9 +99,7 @@ def find_credential(
     connection: Connection, credential_type: CredentialType, digest: str
 ) -> Credential | None:
     """The token or grant with this digest, live or not."""
-    table, column = _TABLES[credential_type]
-    query = select(table, column.label("digest")).where(column == digest)
-    row = connection.execute(query).one_or_none()
+    row = _FIND[credential_type].first(connection, {"given": digest})
     return _credential(row) if row else None
 
 
@@ -98,8 +111,8 @@ def list_credentials(
     limit: int,
 ) -> list[Credential]:
     """Newest first, revoked ones too; `after` is the id of the last one seen, and ids sort by time."""
-    table, column = _TABLES[credential_type]
-    query = select(table, column.label("digest")).order_by(table.c.id.desc()).limit(limit)
+    table, _ = _TABLES[credential_type]
+    query = _select(credential_type).order_by(table.c.id.desc()).limit(limit)
     if after is not None:
         query = query.where(table.c.id < after)
     return [_credential(row) for row in connection.execute(query)]
@@ -118,15 +131,17 @@ def revoke_credential(
     return connection.execute(statement).rowcount == 1
 
 
-def _credential(row: Row[Any]) -> Credential:
+def _credential(row: Sequence[Any]) -> Credential:
+    """A row of `_select`."""
+    key, digest, name, role, profiles, names, created_at, not_after, revoked_at = row
     return Credential(
-        id=row.id,
-        digest=row.digest,
-        name=row.name,
-        role=Role(row.role),
-        profiles=tuple(json.loads(row.profiles)),
-        names=tuple(json.loads(row.names)),
-        created_at=from_epoch(row.created_at),
-        not_after=from_epoch(row.not_after),
-        revoked_at=None if row.revoked_at is None else from_epoch(row.revoked_at),
+        id=key,
+        digest=digest,
+        name=name,
+        role=Role(role),
+        profiles=tuple(json.loads(profiles)),
+        names=tuple(json.loads(names)),
+        created_at=from_epoch(created_at),
+        not_after=from_epoch(not_after),
+        revoked_at=None if revoked_at is None else from_epoch(revoked_at),
     )

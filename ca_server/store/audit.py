@@ -89,6 +89,18 @@ def is_waiting(connection: Connection) -> bool:
     return connection.execute(query).first() is not None
 
 
+def oldest_waiting_time(connection: Connection) -> int | None:
+    """When the event that waits longest for its place was made, or None when none waits."""
+    query = (
+        select(audit_event.c.time)
+        .where(audit_event.c.leaf_index.is_(None))
+        .order_by(audit_event.c.number)
+        .limit(1)
+    )
+    found: int | None = connection.execute(query).scalar()
+    return found
+
+
 def assign_indexes(unit: UnitOfWork, first_index: int, limit: int) -> list[bytes]:
     """Give waiting events the next places in the tree; return their leaf hashes in that order.
 

@@ -22,7 +22,7 @@ RATE_SECONDS = 3
 C_SOURCE = Path(__file__).with_name("p11rate.c")
 
 
-@click.command()
+@click.command("issue")
 @click.option("--clients", default=16, show_default=True)
 @click.option("--seconds", default=15.0, show_default=True, help="How long each measurement lasts.")
 @click.option("--stored", default=0, help="Measure again with this many certificates stored.")

@@ -13,7 +13,23 @@ _SET_ONCE = {
     "certificate": (),
     "tree_head": ("note", "time"),
 }
-_KEEP_ROWS = ("authority", "certificate_request", "issuance_intent", "crl", "compromised_key")
+_KEEP_ROWS = (
+    "api_token",
+    "authority",
+    "certificate_request",
+    "client_grant",
+    "compromised_key",
+    "crl",
+    "issuance_intent",
+    "log_state",
+    "revocation",
+    "tree_tile",
+)
+# Table -> what must not become of a row: the log never gets shorter, a number is never given twice.
+_NEVER = {
+    "log_state": "NEW.tree_size < OLD.tree_size",
+    "authority": "NEW.last_crl_number < OLD.last_crl_number",
+}
 _COLUMNS = {
     "audit_event": ("number", "event_id", "kind", "time", "body", "leaf_hash", "leaf_index"),
     "certificate": (
@@ -55,6 +71,11 @@ def _upgrade_sqlite() -> None:
             f"CREATE TRIGGER {table}_freeze BEFORE UPDATE ON {table} WHEN {changed} "
             f"BEGIN SELECT RAISE(ABORT, '{table} rows are never changed'); END"
         )
+    for table, forbidden in _NEVER.items():
+        op.execute(
+            f"CREATE TRIGGER {table}_forward BEFORE UPDATE ON {table} WHEN {forbidden} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} never goes back'); END"
+        )
 
 
 def _upgrade_postgresql() -> None:
@@ -77,6 +98,11 @@ def _upgrade_postgresql() -> None:
         op.execute(
             f"CREATE TRIGGER {table}_freeze BEFORE UPDATE ON {table} FOR EACH ROW "
             f"WHEN ({changed}) EXECUTE FUNCTION refuse_change()"
+        )
+    for table, forbidden in _NEVER.items():
+        op.execute(
+            f"CREATE TRIGGER {table}_forward BEFORE UPDATE ON {table} FOR EACH ROW "
+            f"WHEN ({forbidden}) EXECUTE FUNCTION refuse_change()"
         )
 
 
