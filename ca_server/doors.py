@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from ca_server.compose import Issuance, open_context, open_issuance, tls_files
+from ca_server.compose import Issuance, SystemClock, open_context, open_issuance, tls_files
 from ca_server.config import Config
 from ca_server.core.audit.note import parse_verifier_key
+from ca_server.logs import configure_logs
 from ca_server.publish.audit import audit_blueprint
 from ca_server.publish.crl import crl_blueprint
 from ca_server.publish.health import Checks
@@ -45,6 +46,7 @@ DOORS = {"api": api_door, "publication": publication_door}
 
 
 def _open_api(config: Config) -> Opened:
+    configure_logs(SystemClock())
     issuance = open_issuance(config, "api")
     context = issuance.context
     rest = RestServices(
@@ -60,6 +62,7 @@ def _open_api(config: Config) -> Opened:
 
 
 def _open_publication(config: Config) -> Opened:
+    configure_logs(SystemClock())
     context = open_context(config)
     key = parse_verifier_key(config.audit.vkey)
     publication = PublicationServices(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.http import wsgi
 from prometheus_client import multiprocess
 
 from ca_server.tls import TLSContext, TLSFiles
@@ -71,6 +72,8 @@ class Door(BaseApplication):
             values["certfile"] = str(settings.tls.chain)
             values["keyfile"] = str(settings.tls.key)
             values["ssl_context"] = lambda _config, _default: context.current()
+        # Gunicorn has no setting for it: nobody needs to know what answers them.
+        wsgi.SERVER = "sealkeeper"  # type: ignore[attr-defined]
         config: Any = self.cfg
         for name, value in values.items():
             config.set(name, value)

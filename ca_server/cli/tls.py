@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from ca_server.compose import renew_own_certificate
+from ca_server.compose import SystemClock, renew_own_certificate
 from ca_server.config import load_config
+from ca_server.logs import configure_logs
 
 
 @click.group()
@@ -29,5 +30,6 @@ def renew(config_file: Path, *, now: bool) -> None:
 
     It goes through the same gate as every certificate; running servers pick it up by themselves.
     """
+    configure_logs(SystemClock())
     issued = renew_own_certificate(load_config(config_file), even_if_not_due=now)
     click.echo(f"issued {issued.certificate_id}" if issued else "not due yet", err=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from ca_server.compose import open_worker
+from ca_server.compose import SystemClock, open_worker
 from ca_server.config import load_config
+from ca_server.logs import configure_logs
 
 
 @click.command()
@@ -20,4 +21,5 @@ from ca_server.config import load_config
 )
 def command(config_file: Path) -> None:
     """Run the worker until SIGTERM or Ctrl-C. Several may run over one database."""
+    configure_logs(SystemClock())
     open_worker(load_config(config_file)).run()
