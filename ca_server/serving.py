@@ -10,7 +10,6 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.http import wsgi
-from prometheus_client import multiprocess
 
 from ca_server.tls import TLSContext, TLSFiles
 
@@ -97,4 +96,7 @@ def metrics_directory(state: Path, door: str) -> Path:
 
 
 def _forget_metrics(_server: Any, worker: Any) -> None:
+    # Imported before its folder is named, this library would keep metrics in each worker's own memory.
+    from prometheus_client import multiprocess  # noqa: PLC0415
+
     multiprocess.mark_process_dead(worker.pid)
