@@ -94,6 +94,12 @@ def test_the_responder_loads_the_shared_pair_and_nothing_else_of_the_server():
     assert foreign(modules, allowed) == ["ca_server"]
 
 
+@pytest.mark.parametrize("module", ["ca_server.cli.serve", "ocsp_responder.cli"])
+def test_the_metrics_library_is_not_loaded_before_its_folder_is_named(module):
+    script = f"import sys, {module}; sys.exit('prometheus_client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
 def test_no_product_module_imports_the_tests_or_the_operations_folder():
     guilty = [
         name_of(path)
