@@ -3,9 +3,11 @@
 pytest_plugins = [
     "tests.fixtures.appliance",
     "tests.fixtures.database",
+    "tests.fixtures.running",
     "tests.fixtures.https",
     "tests.fixtures.issuing",
     "tests.fixtures.softhsm",
+    "tests.fixtures.running_responder",
     "tests.fixtures.stored",
     "tests.fixtures.ceremony",
 ]
