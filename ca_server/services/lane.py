@@ -256,7 +256,7 @@ class Lane:
         refused_at_opening = self._signers is None and isinstance(self._trouble, HsmRefused)
         if self._trouble is not None and not refused_at_opening:
             self._trouble = self._reopen()
-        HSM_UP.set(self._trouble is None)
+        HSM_UP.labels("issue").set(self._trouble is None)
         if self._trouble is None:
             self._settle()
 

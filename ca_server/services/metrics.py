@@ -37,6 +37,10 @@ LANE_BATCH = Histogram(
     "Certificates that went through the lane together.",
     buckets=(1, 2, 4, 8, 16, 32, 64),
 )
+# Without a label every process would have this at 0 from its start, also those that never sign.
 HSM_UP = Gauge(
-    "sealkeeper_hsm_up", "1 when the last signature of every process succeeded.", multiprocess_mode="livemin"
+    "sealkeeper_hsm_up",
+    "1 when the token signs for every process that uses it, by what for.",
+    ["purpose"],
+    multiprocess_mode="livemin",
 )
