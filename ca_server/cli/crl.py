@@ -104,9 +104,9 @@ def _print_table(entries: list[dict[str, str | None]]) -> None:
     if not entries:
         return
     widths = {"serial_number": 40, "revoked_at": 20, "reason": 20, "invalidity_date": 20}
-    header = {name: name.replace("_", " ") for name in widths}
+    header: dict[str, str | None] = {name: name.replace("_", " ") for name in widths}
     click.echo()
-    for row in (header, *entries):
+    for row in [header, *entries]:
         click.echo("  ".join((row[name] or "").ljust(width) for name, width in widths.items()).rstrip())
 
 

@@ -187,6 +187,7 @@ def library_for(path: Path) -> Library:
 
     Raises:
         HsmRefused: there is no such file, or it is not a PKCS#11 module.
+        HsmUnavailable: the module does not start now, for want of its token or its peer.
         RuntimeError: another thread, or the process before a fork, opened it.
     """
     known = _libraries.get(path)
@@ -229,7 +230,9 @@ def _load(path: Path) -> Module:
     try:
         return pkcs11.lib(str(path))
     except pkcs11.PKCS11Error as error:
-        raise HsmRefused(f"{path} is not a PKCS#11 module that can be loaded") from error
+        if type(error) is pkcs11.PKCS11Error:  # the loader's own; what C_Initialize says is a subclass
+            raise HsmRefused(f"{path} is not a PKCS#11 module that can be loaded") from error
+        raise HsmUnavailable(f"the module {path} does not start ({type(error).__name__})") from error
 
 
 def _finalize(module: Module) -> None:
