@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -96,3 +98,12 @@ def test_our_bug_is_opaque_and_a_missing_route_is_a_problem(app):
 
 def test_operations_declare_what_every_operation_can_answer():
     assert responses(404).keys() == {"400", "401", "403", "404", "500", "503"}
+
+
+def test_the_page_on_rest_has_every_problem_with_its_status():
+    page = (Path(__file__).resolve().parents[3] / "ops/docs/rest.md").read_text()
+    rows = dict(re.findall(r"^\| `(urn:[a-z:-]+)` \| ([0-9]{3})", page, re.MULTILINE))
+    assert rows == {
+        f"urn:sealkeeper:problem:{kind.replace('_', '-')}": str(int(problem.status))
+        for kind, problem in PROBLEMS.items()
+    }
