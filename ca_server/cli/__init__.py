@@ -55,7 +55,12 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute = COMMANDS[cmd_name][0].split(":")
-        found: click.Command = getattr(importlib.import_module(module), attribute)
+        try:
+            found: click.Command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            # A ceremony machine, or a responder's, has only the libraries of its own tier.
+            detail = f"'sealkeeper {cmd_name}' needs {error.name}, which is not installed on this machine"
+            raise click.ClickException(detail) from error
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
