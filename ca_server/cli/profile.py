@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,16 @@ def command() -> None:
 
 @command.command()
 @click.argument("paths", nargs=-1, type=_FILE)
+@click.option("--config", "config_file", type=_FILE, help="Hold validity against this server's authority.")
 @_json
-def check(paths: tuple[Path, ...], *, as_json: bool) -> None:
+def check(paths: tuple[Path, ...], config_file: Path | None, *, as_json: bool) -> None:
     """Read policy directories or profile files as the server would, and say what is dangerous in them.
 
     Ends with 1 if a profile has an error or is not well-formed; warnings and notices are for reading.
     """
     profiles = [profile for path in paths or (default_directory(),) for profile in _profiles_in(path)]
-    findings = [(profile.name, finding) for profile in profiles for finding in lint_profile(profile)]
+    life = _issuer_life(config_file) if config_file else None
+    findings = [(profile.name, finding) for profile in profiles for finding in lint_profile(profile, life)]
     if as_json:
         _echo_json([{"profile": name, **asdict(finding)} for name, finding in findings])
     else:
@@ -130,18 +133,9 @@ def simulate(profile: Path, days: int, config_file: Path, *, as_json: bool) -> N
 
 
 def _simulate(proposed: Profile, days: int, config_file: Path) -> Any:
-    # The server's parts, and with them SQLAlchemy, are loaded for this one command alone.
-    from ca_server.compose import open_context, open_policies  # noqa: PLC0415
-    from ca_server.config import load_config  # noqa: PLC0415
-    from ca_server.services.issuers import read_issuers  # noqa: PLC0415
-    from ca_server.services.simulate import Trial, simulate  # noqa: PLC0415
+    from ca_server.services.simulate import Trial, simulate  # noqa: PLC0415 - see _server
 
-    config = load_config(config_file)
-    policies = open_policies(config)
-    context = open_context(config)
-    try:
-        urls = config.publication
-        issuers = read_issuers(context, public_url=urls.public_url, ocsp_url=urls.ocsp_url)
+    with _server(config_file) as (context, policies, issuers):
         trial = Trial(
             proposed=proposed,
             in_force=policies.profile(proposed.name) if proposed.name in policies.names else None,
@@ -151,6 +145,29 @@ def _simulate(proposed: Profile, days: int, config_file: Path) -> Any:
             own_keys=issuers.own_keys,
         )
         return simulate(context, trial, context.clock.now() - timedelta(days=days))
+
+
+def _issuer_life(config_file: Path) -> timedelta:
+    with _server(config_file) as (context, _, issuers):
+        end: datetime = issuers.current().certificate.not_valid_after_utc
+        now: datetime = context.clock.now()
+        return end - now
+
+
+@contextmanager
+def _server(config_file: Path) -> Iterator[tuple[Any, PolicyStore, Any]]:
+    """The configured server's database, policies and authorities, for reading."""
+    # The server's parts, and with them SQLAlchemy, are loaded for the commands that need them alone.
+    from ca_server.compose import open_context, open_policies  # noqa: PLC0415
+    from ca_server.config import load_config  # noqa: PLC0415
+    from ca_server.services.issuers import read_issuers  # noqa: PLC0415
+
+    config = load_config(config_file)
+    policies = open_policies(config)
+    context = open_context(config)
+    try:
+        urls = config.publication
+        yield context, policies, read_issuers(context, public_url=urls.public_url, ocsp_url=urls.ocsp_url)
     finally:
         context.database.close()
 

@@ -24,7 +24,7 @@ from ca_server.core.signatures import KeyType, PublicKey
 MAX_CSR_BYTES = 64 * 1024
 
 _PEM = re.compile(
-    rb"\s*-----BEGIN (?P<label>(?:NEW )?CERTIFICATE REQUEST)-----(?P<body>[A-Za-z0-9+/=\s]+)"
+    rb"-----BEGIN (?P<label>(?:NEW )?CERTIFICATE REQUEST)-----(?P<body>[A-Za-z0-9+/=\s]+)"
     rb"-----END (?P=label)-----\s*"
 )
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
@@ -72,10 +72,11 @@ def parse_csr(data: bytes) -> Csr:
 def _der_of(data: bytes) -> bytes:
     if data[:1] == b"\x30":
         return data
-    block = _PEM.fullmatch(data)
+    # certtool puts a description before the block, as RFC 7468 §2 allows; nothing may follow it.
+    block = _PEM.fullmatch(data, max(data.find(b"-----BEGIN "), 0))
     if block is None:
         raise _bad(
-            "CSR-ENCODING", "one PEM block CERTIFICATE REQUEST is accepted, or DER, and nothing around it"
+            "CSR-ENCODING", "one PEM block CERTIFICATE REQUEST is accepted, or DER, and nothing behind it"
         )
     try:
         return base64.b64decode(b"".join(block["body"].split()), validate=True)

@@ -14,17 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from ca_server.core.csr import Csr
 from ca_server.core.errors import Violation
 from ca_server.core.profile import ExtensionRules
-from ca_server.core.profile_words import purpose_oid
-
-_USAGES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-)
+from ca_server.core.profile_words import KEY_USAGES, purpose_oid
 
 
 def extension_violations(csr: Csr, rules: ExtensionRules) -> Iterator[Violation]:
@@ -59,7 +49,7 @@ def _constraint_violations(asked: x509.BasicConstraints, rules: ExtensionRules) 
 
 
 def _usage_violations(asked: x509.KeyUsage, rules: ExtensionRules) -> Iterator[Violation]:
-    wanted = {word for word in _USAGES if getattr(asked, word)}
+    wanted: set[str] = {word for word in KEY_USAGES if getattr(asked, word)}
     if asked.key_agreement and (asked.encipher_only or asked.decipher_only):
         wanted.add("encipher_only or decipher_only")
     if extra := wanted.difference(rules.key_usage):

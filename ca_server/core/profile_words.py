@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -55,6 +55,7 @@ KeyUsageWord = Literal[
     "key_cert_sign",
     "crl_sign",
 ]
+KEY_USAGES: tuple[KeyUsageWord, ...] = get_args(KeyUsageWord)
 
 PURPOSES: dict[str, x509.ObjectIdentifier] = {
     "any": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,

@@ -163,6 +163,20 @@ def test_an_officer_sees_it_at_the_command_line(issuing, tmp_path):
     assert report["differences"][0]["rule_ids"] == ["PROFILE-NAME-ALLOW"]
 
 
+def test_check_holds_validity_against_the_authority(issuing, tmp_path):
+    issuing.clock.advance(seconds=(SystemClock().now() - issuing.clock.now()).total_seconds())
+    profile = tmp_path / "tls-server.toml"
+    shipped = (default_directory() / "profiles/tls-server.toml").read_text()
+    profile.write_text(shipped.replace('"90d"', '"4000d"').replace('"397d"', '"4000d"'))
+    config = tmp_path / "config.toml"
+    config.write_text(CONFIG.format(folder=tmp_path, url=plain_url(issuing.context.database)))
+    result = CliRunner().invoke(
+        command, ["check", str(profile), "--config", str(config)], catch_exceptions=False
+    )
+    assert result.exit_code == 0
+    assert "[TEMPLATE-OUTLIVES]" in result.stdout
+
+
 def plain_url(database):
     return database.engine.url.set(drivername=database.engine.url.get_backend_name()).render_as_string(
         hide_password=False

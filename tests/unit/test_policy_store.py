@@ -61,6 +61,16 @@ def test_a_directory_of_ones_own_is_used_instead(policies):
     assert PolicyStore(policies).names == {"tls-server"}
 
 
+def test_r25_what_a_profile_stops_to_allow_is_refused_to_those_who_had_it(policies):
+    path = policies / "profiles/tls-server.toml"
+    csr = make_csr(dns("a.example.com"))
+    assert grant(PolicyStore(policies).profile("tls-server"), csr)
+    path.write_text(path.read_text().replace('"rest", ', ""))
+    with pytest.raises(CaError) as caught:
+        grant(PolicyStore(policies).profile("tls-server"), csr)
+    assert caught.value.rule_ids == ("PROFILE-PROTOCOL",)
+
+
 @pytest.mark.parametrize("name", ["keys.toml", "identifiers.toml"])
 def test_a_missing_site_file_is_refused(policies, name):
     (policies / name).unlink()

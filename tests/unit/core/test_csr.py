@@ -61,6 +61,16 @@ def test_pem_and_der_are_the_same(label):
     assert parse_csr(b"\n" + pem(der, label).replace(b"\n", b"\r\n") + b"\n\n").der == der
 
 
+def test_text_before_the_block_is_passed_over():
+    der = csr_der(dns("a.example.com"))
+    assert parse_csr(b"PKCS #10 Certificate Request Information:\n\tVersion: 1\n\n" + pem(der)).der == der
+
+
+def test_r3_an_empty_list_of_purposes_is_refused():
+    empty = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.37"), b"0\x00")
+    refused(csr_der(dns("a.example.com"), extensions=(empty,)), "CSR-ENCODING")
+
+
 def test_size_is_looked_at_before_anything_is_parsed():
     refused(b"0" * (MAX_CSR_BYTES + 1), "CSR-SIZE")
 
@@ -73,7 +83,7 @@ def test_size_is_looked_at_before_anything_is_parsed():
         lambda der: der[:-1],
         lambda der: der + b"\x00",
         lambda der: pem(der) + pem(der),
-        lambda der: b"text before\n" + pem(der),
+        lambda der: pem(b"0\x00") + pem(der),
         lambda der: pem(der) + b"text after",
         lambda der: pem(der, "CERTIFICATE"),
         lambda der: pem(der).replace(b"END CERTIFICATE", b"END NEW CERTIFICATE"),

@@ -42,8 +42,7 @@ def test_a_right_certificate_breaks_none():
         ({"drop": x509.BasicConstraints}, "HOUSE-CA"),
         ({"drop": x509.BasicConstraints, "add": [(x509.BasicConstraints(True, None), True)]}, "HOUSE-CA"),
         ({"drop": x509.BasicConstraints, "add": [(x509.BasicConstraints(False, None), False)]}, "HOUSE-CA"),
-        ({"drop": x509.KeyUsage, "add": [(usage(key_cert_sign=True), True)]}, "HOUSE-CA"),
-        ({"drop": x509.KeyUsage}, "HOUSE-CA"),
+        ({"drop": x509.KeyUsage, "add": [(usage(), False)]}, "HOUSE-CA"),
         ({"issuer_name": subject(common_name="Other CA")}, "HOUSE-ISSUER"),
         ({"drop": x509.AuthorityKeyIdentifier}, "HOUSE-ISSUER"),
         ({"public_key": make_key(KeyType.EC_P384).public_key()}, "HOUSE-KEY"),
@@ -90,6 +89,14 @@ def test_r7_a_purpose_beside_the_profiles_is_found():
     purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CODE_SIGNING]
     wrong = build(drop=x509.ExtendedKeyUsage, add=[(x509.ExtendedKeyUsage(purposes), False)])
     assert findings(wrong) == ["HOUSE-PURPOSE"]
+
+
+def test_r7_a_key_usage_beside_the_profiles_is_found():
+    wrong = build(drop=x509.KeyUsage, add=[(usage(key_encipherment=True), True)])
+    assert findings(wrong) == ["HOUSE-PURPOSE"]
+    wrong = build(drop=x509.KeyUsage, add=[(usage(key_cert_sign=True), True)])
+    assert findings(wrong) == ["HOUSE-CA", "HOUSE-PURPOSE"]
+    assert findings(build(drop=x509.KeyUsage)) == ["HOUSE-CA", "HOUSE-PURPOSE"]
 
 
 def test_a_life_beyond_the_profiles_is_found_though_it_was_granted():
