@@ -59,8 +59,10 @@ class _LazyGroup(click.Group):
             found: click.Command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
             # A ceremony machine, or a responder's, has only the libraries of its own tier.
-            detail = f"'sealkeeper {cmd_name}' needs {error.name}, which is not installed on this machine"
-            raise click.ClickException(detail) from error
+            library = (error.name or "a library").split(".")[0]
+            raise click.ClickException(
+                f"'sealkeeper {cmd_name}' needs {library}, which is not installed on this machine"
+            ) from error
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
