@@ -81,6 +81,9 @@ class Application:
             log.critical("the token did not answer in time: this process ends")
             self._end()
             reply = refusal(CaError(Kind.UNAVAILABLE, "the token did not answer in time"))
+        except Exception:
+            log.exception("a bug kept an answer from being made")
+            reply = refusal(CaError(Kind.INTERNAL, "a bug"))
         return self._reply(environ, start_response, reply)
 
     def _reply(self, environ: Environ, start_response: StartResponse, reply: Reply) -> Iterable[bytes]:

@@ -8,6 +8,7 @@ but "try later": an old "good" is worse than none (R15). One thread uses a respo
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.ocsp import Answer, CertId, OcspRequest, build_response, error_response, parse_request
 from ocsp_responder.signer import Issuer
 from ocsp_responder.status import CertificateStatus
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 MAX_CACHED = 16_384
@@ -144,6 +147,7 @@ class Responder:
         self._validity = settings.validity
         self._freshness = Freshness(source, settings.max_staleness, monotonic)
         self._kept: OrderedDict[CertId, Reply] = OrderedDict()
+        self._told = ""
 
     def respond(self, data: bytes) -> Reply:
         """The answer to a request, whatever its bytes are.
@@ -154,6 +158,7 @@ class Responder:
         try:
             return self._answer(parse_request(data))
         except CaError as error:
+            self._tell(error)
             return refusal(error)
 
     def require_fresh(self) -> None:
@@ -176,6 +181,7 @@ class Responder:
         period = self._period(issuer, now)
         answers = [self._look_up(issuer, cert_id, period) for cert_id in request.cert_ids]
         der = build_response(issuer.signer, answers, request.nonce)
+        self._told = ""
         word = answers[0].status.name.lower() if len(answers) == 1 else "several"
         if not single or answers[0].status is OCSPCertStatus.UNKNOWN:
             # A nonce is for one client, and what is unknown now may be issued in a moment.
@@ -183,6 +189,13 @@ class Responder:
         etag = hashlib.sha256(der).hexdigest()
         self._keep(first, Reply(der, word, *period, etag, cached=True))
         return Reply(der, word, *period, etag)
+
+    def _tell(self, error: CaError) -> None:
+        """Log what the operator has to mend, once until it changes; clients' mistakes are only counted."""
+        reason = f"{error.detail} {list(error.rule_ids)}"
+        if error.kind in {Kind.UNAVAILABLE, Kind.INTERNAL} and reason != self._told:
+            self._told = reason
+            log.warning("cannot answer: %s", reason)
 
     def _issuer(self, request: OcspRequest) -> Issuer:
         """The one authority that all of a request is about."""

@@ -12,6 +12,7 @@ from ca_server.hsm.pkcs11 import open_token
 from ca_server.hsm.port import KeyStore
 from ocsp_responder.app import Application
 from ocsp_responder.config import ResponderConfig
+from ocsp_responder.logs import configure_logs
 from ocsp_responder.responder import AnswerSettings, Responder
 from ocsp_responder.signer import Tokens, load_issuers
 from ocsp_responder.status import StatusReader
@@ -45,6 +46,7 @@ def open_application(config: ResponderConfig) -> Opened:
         return open_token(settings[label])
 
     clock = SystemClock()
+    configure_logs(clock)
     tokens = Tokens(open_labelled)
     issuers = load_issuers(config, tokens)
     reader = StatusReader(config.database.url)

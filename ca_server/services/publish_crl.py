@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from cryptography import x509
 
 from ca_server.core.assemble import Unsigned, assemble_crl
@@ -29,6 +30,8 @@ from ca_server.store.authorities import find_authority, list_authorities
 from ca_server.store.crls import CrlIntent, CrlRecord
 from ca_server.store.due_work import Lease
 from ca_server.store.unit_of_work import UnitOfWork
+
+log = structlog.get_logger(__name__)
 
 WORK = "crl.publish"
 LEASE_SECONDS = 120
@@ -131,12 +134,15 @@ def _take_due(context: Context, signers: Mapping[str, Signer]) -> list[Lease]:
 
 def _publish_leased(context: Context, signer: Signer, settings: CrlSettings, lease: Lease) -> CrlOutcome:
     try:
-        return CrlOutcome(lease.subject, _publish(context, signer, settings, lease), None)
+        number = _publish(context, signer, settings, lease)
     except CaError as error:
+        log.warning("crl.failed", authority=lease.subject, reason=error.detail, rule_ids=error.rule_ids)
         with context.database.write() as unit:
             due_work.retry(unit, lease, now=to_epoch(context.clock.now()), error=error.detail)
             unit.commit_unaudited("the lease is given back, the work is still to do")
         return CrlOutcome(lease.subject, None, error)
+    log.info("crl.published", authority=lease.subject)
+    return CrlOutcome(lease.subject, number, None)
 
 
 def _publish(context: Context, signer: Signer, settings: CrlSettings, lease: Lease) -> int:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ca_server.core.authorization import Principal, Role
 from ca_server.core.clock import from_epoch, to_epoch
-from ca_server.core.errors import Kind
+from ca_server.core.errors import CaError, Kind
 from ca_server.core.lints.pkix import lint_crl
 from ca_server.core.signatures import SignatureAlgorithm, verify_signature
 from ca_server.hsm.port import HsmRefused, HsmUnavailable, SignatureUnknown
@@ -65,6 +65,14 @@ def states(hierarchy) -> dict[int, str]:
 
 def revoke(hierarchy, leaf, reason="superseded", **more):
     return revoke_certificate(hierarchy.context, OFFICER, leaf.id, reason, **more)
+
+
+def test_what_was_never_published_is_not_found(hierarchy):
+    for read in (find_crl, read_crl):
+        for authority_id in (ISSUING, "nobody", "\x00"):
+            with pytest.raises(CaError) as caught:
+                read(hierarchy.context, authority_id)
+            assert (caught.value.kind, caught.value.rule_ids) == (Kind.NOT_FOUND, ("CRL-UNKNOWN",))
 
 
 def test_an_authority_that_never_published_does_so_at_once(hierarchy, clock):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import logging
 from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
 from cryptography.x509 import ocsp
 
+from ca_server.core.errors import CaError
 from ca_server.hsm.port import SignatureUnknown
-from ocsp_responder.app import MAX_PATH_LENGTH, Application
+from ocsp_responder.app import MAX_PATH_LENGTH, Application, decode_path
+from ocsp_responder.logs import configure_logs
 from tests.fakes.responder import ResponderBench
 
 
@@ -142,6 +146,26 @@ def test_a_path_that_is_no_request_is_malformed(client, path):
     status, headers, data = client.call("GET", path)
     assert (status, client.status_of(data)) == ("200 OK", "MALFORMED_REQUEST")
     assert headers["Content-Type"] == "application/ocsp-response"
+
+
+def test_the_rule_of_a_bad_path_is_named():
+    with pytest.raises(CaError) as caught:
+        decode_path("/not base64!")
+    assert caught.value.rule_ids == ("OCSP-PATH",)
+
+
+def test_r3_a_bug_is_an_ocsp_error_and_its_values_stay_out_of_the_log(client, capsys, monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    client.bench.key.error = KeyError("canary")
+    configure_logs(client.bench.clock)
+    _, _, data = client.call("POST", body=client.bench.request(1))
+    assert client.status_of(data) == "INTERNAL_ERROR"
+    told = capsys.readouterr().err
+    assert "canary" not in told
+    line = json.loads(told.splitlines()[-1])
+    assert (line["log.level"], line["error.type"]) == ("error", "KeyError")
+    assert line["@timestamp"] == "2027-03-01T12:00:00Z"
+    assert "responder.py" in line["error.stack_trace"]
 
 
 def test_r32_no_more_is_read_than_a_request_may_have(client):

@@ -9,8 +9,8 @@ from asn1crypto import ocsp as asn1_ocsp
 from cryptography import x509
 from cryptography.x509 import ocsp
 
-from ca_server.core.errors import Kind
-from ca_server.core.ocsp import IssuerId
+from ca_server.core.errors import CaError, Kind
+from ca_server.core.ocsp import IssuerId, parse_request
 from ca_server.hsm.port import HsmRefused, SignatureUnknown
 from ocsp_responder import responder as responder_module
 from ocsp_responder.responder import STATUS_OF_KIND
@@ -184,6 +184,42 @@ def test_r24_a_database_put_back_in_time_is_not_believed(bench):
     bench.source.revoke(1, bench.clock.now())
     bench.advance(1)
     assert bench.status(1) == "REVOKED"
+
+
+def test_what_the_operator_must_mend_is_logged_once_and_what_clients_do_is_not(bench, caplog):
+    bench.source.issue(1)
+    bench.responder.respond(b"garbage")
+    bench.ask(1, issuer=IssuerId("sha1", bytes(20), bytes(20)))
+    assert caplog.records == []
+    bench.key.unplug()
+    for _ in range(5):
+        bench.status(1)
+    assert [record.getMessage() for record in caplog.records] == ["cannot answer: the token is away []"]
+    bench.key.error = None
+    assert bench.status(1) == "GOOD"
+
+
+def refusal(bench, request: bytes) -> tuple[str, ...]:
+    """The rules that an answer was refused by, before it became an OCSP error."""
+    with pytest.raises(CaError) as caught:
+        bench.responder._answer(parse_request(request))
+    return caught.value.rule_ids
+
+
+def test_refusals_name_their_rules(bench):
+    bench.source.issue(1)
+    stranger = IssuerId("sha1", bytes(20), bytes(20))
+    assert refusal(bench, bench.request(1, issuer=stranger)) == ("OCSP-ISSUER",)
+    bench.source.number = 5
+    bench.advance(1)
+    bench.ask(1)
+    bench.source.number = 4
+    bench.advance(1)
+    assert refusal(bench, bench.request(1)) == ("OCSP-ROLLBACK",)
+    bench.source.number = 5
+    bench.advance(1)
+    bench.clock.advance(days=20_000)
+    assert refusal(bench, bench.request(1)) == ("OCSP-EXPIRED",)
 
 
 def test_a_token_away_is_try_later_and_kept_answers_still_hold(bench):
