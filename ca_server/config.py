@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ca_server.core.document import Duration, Strict, broken, parse_document
 from ca_server.core.errors import CaError, Kind, refuse
@@ -96,6 +96,12 @@ class CrlConfig(Strict):
 
     interval: Duration = timedelta(hours=1)
     validity: Duration = timedelta(hours=24)
+
+    @model_validator(mode="after")
+    def _made_anew_in_time(self) -> Self:
+        if self.interval >= self.validity:
+            raise broken("CONFIG-CRL", "a CRL is made anew before it ends: interval is less than validity")
+        return self
 
 
 class PoliciesConfig(Strict):

@@ -64,6 +64,7 @@ def test_what_may_be_left_out_has_a_default(changed):
             "/database/url",
         ),
         ('interval = "1h"', 'interval = "1 hour"', "DOCUMENT-DURATION", "/crl/interval"),
+        ('interval = "1h"', 'interval = "24h"', "CONFIG-CRL", "/crl"),
         ('mode = "production"', "mode = ", "CONFIG-TOML", None),
     ],
 )
