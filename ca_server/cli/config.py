@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ca_server.cli.options import config_option
 from ca_server.config import Config, load_config
 from ca_server.core.errors import CaError, Kind
 
@@ -16,13 +17,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The server's configuration.",
-)
+@config_option
 def check(config_file: Path) -> None:
     """Read the file as the server would, and look for every file that it names."""
     config = load_config(config_file)

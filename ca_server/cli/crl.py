@@ -12,6 +12,7 @@ from typing import Any
 import click
 from cryptography import x509
 
+from ca_server.cli.options import config_option
 from ca_server.core.clock import to_text
 from ca_server.core.crl import MAX_CRL_BYTES, parse_crl
 from ca_server.core.errors import CaError, Kind
@@ -26,13 +27,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The server's configuration file.",
-)
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the authorities as a JSON array.")
 def publish(config_file: Path, *, as_json: bool) -> None:
     """Have a worker publish a new CRL of every authority now."""

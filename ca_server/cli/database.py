@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ca_server.cli.options import config_option
 from ca_server.config import load_config
 from ca_server.store.engine import Database
 from ca_server.store.migrate import upgrade as migrate
@@ -17,13 +18,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The server's configuration.",
-)
+@config_option
 def upgrade(config_file: Path) -> None:
     """Run the migrations that the database lacks; running it again changes nothing."""
     config = load_config(config_file)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from ca_server.cli.options import config_option
 from ca_server.compose import open_context
 from ca_server.config import Config, load_config
 from ca_server.core.bundle import Manifest
@@ -21,7 +22,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command()
 @click.option("--bundle", type=_FILE, required=True, help="The bundle.tar that the ceremony wrote.")
-@click.option("--config", "config_file", type=_FILE, required=True, help="The server's configuration.")
+@config_option
 @click.option("--sha256", help="The bundle's digest that the ceremony showed.")
 @click.option("--rehearsal", is_flag=True, help="Accept a rehearsal's bundle on a server for production.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from ca_server.cli.options import config_option
 from ca_server.core.document import MAX_DOCUMENT_BYTES
 from ca_server.core.errors import CaError, Kind
 from ca_server.core.lints import Finding, Severity
@@ -109,7 +110,7 @@ def schema() -> None:
 @command.command()
 @click.argument("profile", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="How far back.")
-@click.option("--config", "config_file", type=_FILE, required=True, help="The server's configuration.")
+@config_option
 @_json
 def simulate(profile: Path, days: int, config_file: Path, *, as_json: bool) -> None:
     """Replay the requests of the last days against the profile in a file, and show what would change.

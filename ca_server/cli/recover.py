@@ -6,19 +6,14 @@ from pathlib import Path
 
 import click
 
+from ca_server.cli.options import config_option
 from ca_server.compose import settle_left_behind
 from ca_server.config import load_config
 from ca_server.core.errors import CaError, Kind
 
 
 @click.command()
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The server's configuration.",
-)
+@config_option
 def command(config_file: Path) -> None:
     """Settle every intent without outcome: sign the identical bytes again, or give it up, with an event.
 

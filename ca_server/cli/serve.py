@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 import structlog
 
+from ca_server.cli.options import config_option
 from ca_server.config import Config, load_config
 from ca_server.core.errors import CaError, Kind
 from ca_server.serving import metrics_directory
@@ -25,13 +26,7 @@ RENEWAL_CHECK_SECONDS = 600
 
 
 @click.command()
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The server's configuration.",
-)
+@config_option
 @click.option("--door", type=click.Choice(DOORS), help="Run this door alone, in this process.")
 def command(config_file: Path, door: str | None) -> None:
     """Run the HTTPS and HTTP doors until SIGTERM or Ctrl-C.

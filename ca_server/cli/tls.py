@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ca_server.cli.options import config_option
 from ca_server.compose import SystemClock, renew_own_certificate
 from ca_server.config import load_config
 from ca_server.logs import configure_logs
@@ -17,13 +18,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The server's configuration.",
-)
+@config_option
 @click.option("--now", is_flag=True, help="Renew even when it is not due.")
 def renew(config_file: Path, *, now: bool) -> None:
     """Issue the server's certificate when it is missing or has lived two thirds of its life.

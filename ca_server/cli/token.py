@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ca_server.cli.options import config_option
 from ca_server.core.authorization import Role
 from ca_server.core.clock import to_text
 from ca_server.core.errors import CaError, Kind
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
     from ca_server.services.context import Context
 
 _DURATION = re.compile(r"([1-9][0-9]{0,4})(d|h)")
-
-_config_option = click.option(
-    "--config",
-    "config_file",
-    envvar="SEALKEEPER_CONFIG",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="The server's configuration.",
-)
 
 
 @click.group()
@@ -44,7 +36,7 @@ def command() -> None:
 @click.option("--allow", "names", multiple=True, help="Names it may ask for, such as dns:*.example.com.")
 @click.option("--valid", default="90d", show_default=True, help="Days or hours, such as 90d or 12h.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File for the secret.")
-@_config_option
+@config_option
 def create(  # noqa: PLR0913 - one argument an option
     config_file: Path,
     role: str,
@@ -72,7 +64,7 @@ def create(  # noqa: PLR0913 - one argument an option
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
-@_config_option
+@config_option
 def list_tokens(config_file: Path, *, as_json: bool) -> None:
     """List API tokens without their secrets, newest first."""
     from ca_server.services.credentials import OPERATOR, list_credentials  # noqa: PLC0415 - start quickly
@@ -102,7 +94,7 @@ def list_tokens(config_file: Path, *, as_json: bool) -> None:
 
 @command.command()
 @click.argument("token_id")
-@_config_option
+@config_option
 def revoke(config_file: Path, token_id: str) -> None:
     """End the API token TOKEN_ID for ever."""
     from ca_server.services.credentials import OPERATOR, revoke_credential  # noqa: PLC0415 - start quickly

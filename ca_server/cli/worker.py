@@ -6,19 +6,14 @@ from pathlib import Path
 
 import click
 
+from ca_server.cli.options import config_option
 from ca_server.compose import SystemClock, open_worker
 from ca_server.config import load_config
 from ca_server.logs import configure_logs
 
 
 @click.command()
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The server's configuration.",
-)
+@config_option
 def command(config_file: Path) -> None:
     """Run the worker until SIGTERM or Ctrl-C. Several may run over one database."""
     configure_logs(SystemClock())
