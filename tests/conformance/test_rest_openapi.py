@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: what schemathesis makes of it is answered as it says, and never with a 5xx."""
+"""The OpenAPI document is true: what schemathesis makes of it is answered as it says, never with a 5xx."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ def test_real_answers_fit_the_document(issuing):
         ("DELETE", None, 409),
     ):
         given_body = {} if body is None else {"body": body, "media_type": "application/json"}
-        case = revocation[method].Case(path_parameters={"certificate_id": issued.certificate_id}, **given_body)
+        case = revocation[method].Case(
+            path_parameters={"certificate_id": issued.certificate_id}, **given_body
+        )
         response = case.call(headers=headers)
         assert response.status_code == status, response.text
         case.validate_response(response, checks=CHECKS.get_by_names(NAMES[:-1]))
