@@ -34,7 +34,7 @@ from ca_server.store.unit_of_work import UnitOfWork
 log = structlog.get_logger(__name__)
 
 WORK = "crl.publish"
-LEASE_SECONDS = 120
+LEASE_SECONDS = 30
 
 _ACTOR = process_actor("worker")
 
@@ -186,6 +186,8 @@ def _draft(context: Context, signer: Signer, settings: CrlSettings, authority_id
     Raises:
         CaError: internal, `CRL-KEY`, `CRL-LINT`; unavailable, `CRL-CLOCK`; not_found, `CRL-AUTHORITY`.
     """
+    # Taken before the entries are read: whatever is revoked after them is revoked no earlier than this.
+    this_update = context.clock.now()
     with context.database.read() as connection:
         authority = find_authority(connection, authority_id)
         published = crls.find_published(connection, authority_id)
@@ -197,7 +199,6 @@ def _draft(context: Context, signer: Signer, settings: CrlSettings, authority_id
     certificate = x509.load_der_x509_certificate(authority.certificate_der)
     if signer.public_key != certificate.public_key():
         raise refuse(Kind.INTERNAL, "CRL-KEY", f"the key given is not that of authority {authority_id}")
-    this_update = context.clock.now()
     _check_clock(published, this_update)
     issuer = CrlIssuer(certificate, SignatureAlgorithm(authority.signature_algorithm))
     number = authority.last_crl_number + 1
