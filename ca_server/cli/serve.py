@@ -17,6 +17,7 @@ import structlog
 from ca_server.cli.options import config_option
 from ca_server.config import Config, load_config
 from ca_server.core.errors import CaError, Kind
+from ca_server.logs import configure_logs
 from ca_server.serving import metrics_directory
 
 log = structlog.get_logger(__name__)
@@ -58,6 +59,9 @@ class _Supervisor:
         self._children: list[subprocess.Popen[bytes]] = []
 
     def run(self) -> NoReturn:
+        from ca_server.compose import SystemClock  # noqa: PLC0415 - the doors import it, not every --help
+
+        configure_logs(SystemClock())
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, self._stop)
         self._renew()

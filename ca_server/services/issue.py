@@ -15,7 +15,7 @@ from ca_server.core.authorization import Authorization, SealCheck
 from ca_server.core.clock import to_epoch, to_text
 from ca_server.core.csr import Csr
 from ca_server.core.errors import CaError, Kind, refuse
-from ca_server.core.policy import Facts, IssuerFacts, decide
+from ca_server.core.policy import CertificateFields, Facts, IssuerFacts, decide
 from ca_server.core.profile import Profile
 from ca_server.core.tbs import build_certificate
 from ca_server.policy_store import PolicyStore
@@ -23,7 +23,13 @@ from ca_server.services.context import Context, actor_of, new_id
 from ca_server.services.issuers import Issuers
 from ca_server.services.lane import Lane
 from ca_server.services.linting import LintMemory
-from ca_server.services.outcome import IssuedCertificate, LaneEntry, NewIntent, read_issued
+from ca_server.services.outcome import (
+    CertificateSummary,
+    IssuedCertificate,
+    LaneEntry,
+    NewIntent,
+    read_issued,
+)
 from ca_server.services.recover import resume_entry
 from ca_server.store.issuance import (
     StoredIdempotencyKey,
@@ -33,6 +39,7 @@ from ca_server.store.issuance import (
     find_intent,
     insert_refused_request,
     is_compromised,
+    stored_names,
 )
 from ca_server.store.unit_of_work import BrokenRule
 
@@ -54,6 +61,15 @@ class CertificateRequest:
     not_before: datetime | None = None
     not_after: datetime | None = None
     idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the database says before anything is decided."""
+
+    key: tuple[str, str] | None
+    intent: StoredIntent | None
+    compromised: bool
 
 
 class Gate:
@@ -84,49 +100,58 @@ class Gate:
                 conflict (`IDEMPOTENCY-REUSED`), or unavailable with `retry_after`.
         """
         self._seals.require(request.authorization)
-        earlier = self._earlier(request)
-        if earlier is not None:
-            return earlier
-        entry = self._entry(request)
+        known = self._known(request)
+        if known.key is not None:
+            return self._again(request, known)
+        entry = self._entry(request, compromised=known.compromised)
         try:
             return self._lane.submit(entry)
         except BrokenRule as error:
-            earlier = self._earlier(request)
-            if earlier is None:
+            known = self._known(request)
+            if known.key is None:
                 raise CaError(Kind.INTERNAL, "the request could not be stored") from error
-            return earlier
+            return self._again(request, known)
 
-    def _earlier(self, request: CertificateRequest) -> IssuedCertificate | None:
-        """What this idempotency key led to; an intent left open is taken up again."""
-        if request.idempotency is None:
-            return None
-        principal = request.authorization.principal
+    def _known(self, request: CertificateRequest) -> _Known:
+        """What the database knows of this request, its key and its public key, in one reading."""
+        idempotency = request.idempotency
         with self._context.database.read() as connection:
-            found = find_idempotency_key(connection, principal.id, request.idempotency.key)
-            intent = find_intent(connection, found[1]) if found else None
-        if found is None:
-            return None
-        request_sha256, request_id = found
+            key = idempotency and find_idempotency_key(
+                connection, request.authorization.principal.id, idempotency.key
+            )
+            return _Known(
+                key=key or None,
+                intent=find_intent(connection, key[1]) if key else None,
+                compromised=is_compromised(connection, request.csr.spki_sha256),
+            )
+
+    def _again(self, request: CertificateRequest, known: _Known) -> IssuedCertificate:
+        """What this idempotency key led to; an intent left open is taken up again."""
+        assert known.key is not None
+        assert request.idempotency is not None
+        request_sha256, request_id = known.key
         if request_sha256 != request.idempotency.request_sha256:
             raise refuse(
                 Kind.CONFLICT,
                 "IDEMPOTENCY-REUSED",
                 "this Idempotency-Key was used for another request; use a new key",
             )
-        if intent is not None:
-            protocol = request.authorization.protocol
-            return self._lane.submit(resume_entry(intent, actor_of(principal), principal.id, protocol))
+        if known.intent is not None:
+            principal = request.authorization.principal
+            return self._lane.submit(
+                resume_entry(known.intent, actor_of(principal), principal.id, request.authorization.protocol)
+            )
         issued = read_issued(self._context, request_id)
         if issued is None:
             raise CaError(Kind.CONFLICT, "this request was given up; send it again with a new key")
         return issued
 
-    def _entry(self, request: CertificateRequest) -> LaneEntry:
+    def _entry(self, request: CertificateRequest, *, compromised: bool) -> LaneEntry:
         """Judge a request and prepare what the lane stores and signs."""
         profile = self._policies.profile(request.authorization.profile)
         stored = self._stored_request(request)
         issuer = self._issuers.current()
-        facts = self._facts(request.csr, issuer)
+        facts = self._facts(request.csr, issuer, compromised=compromised)
         try:
             fields = decide(
                 request.csr,
@@ -142,11 +167,9 @@ class Gate:
         except CaError as refusal:
             self._record_refusal(request, stored, profile, refusal)
             raise
-        return self._intend(request, stored, profile, issuer, unsigned, serial_number)
+        return self._intend(request, stored, fields, issuer, unsigned, serial_number)
 
-    def _facts(self, csr: Csr, issuer: IssuerFacts) -> Facts:
-        with self._context.database.read() as connection:
-            compromised = is_compromised(connection, csr.spki_sha256)
+    def _facts(self, csr: Csr, issuer: IssuerFacts, *, compromised: bool) -> Facts:
         return Facts(
             now=self._context.clock.now(),
             issuer=issuer,
@@ -180,7 +203,7 @@ class Gate:
         self,
         request: CertificateRequest,
         stored: StoredRequest,
-        profile: Profile,
+        fields: CertificateFields,
         issuer: IssuerFacts,
         unsigned: Unsigned,
         serial_number: int,
@@ -196,8 +219,8 @@ class Gate:
                 "authority": issuer.authority_id,
                 "serial": serial,
                 "tbs_sha256": unsigned.tbs_sha256,
-                "profile": profile.name,
-                "policy_sha256": profile.sha256,
+                "profile": fields.profile.name,
+                "policy_sha256": fields.profile.sha256,
                 "request": stored.id,
                 "protocol": stored.protocol,
             },
@@ -208,13 +231,13 @@ class Gate:
             event_id=event.event_id,
             request_id=stored.id,
             created_at=stored.created_at,
-            profile=profile.name,
+            profile=fields.profile.name,
             signature_algorithm=unsigned.algorithm,
             tbs_sha256=unsigned.tbs_sha256,
             tbs=unsigned.tbs,
         )
-        key = _stored_key(request.idempotency, stored)
-        return LaneEntry(intent, actor, principal.id, stored.protocol, NewIntent(stored, event, key))
+        new = NewIntent(stored, event, _stored_key(request.idempotency, stored))
+        return LaneEntry(intent, actor, principal.id, stored.protocol, _summary(request.csr, fields), new)
 
     def _record_refusal(
         self, request: CertificateRequest, stored: StoredRequest, profile: Profile, refusal: CaError
@@ -234,6 +257,16 @@ class Gate:
         with self._context.database.write() as unit:
             insert_refused_request(unit, stored, refusal.violations, refusal.detail)
             unit.commit(event)
+
+
+def _summary(csr: Csr, fields: CertificateFields) -> CertificateSummary:
+    return CertificateSummary(
+        subject=fields.subject.rfc4514_string(),
+        names=stored_names(fields.identifiers),
+        spki_sha256=csr.spki_sha256,
+        not_before=to_epoch(fields.not_before),
+        not_after=to_epoch(fields.not_after),
+    )
 
 
 def _stored_key(idempotency: Idempotency | None, stored: StoredRequest) -> StoredIdempotencyKey | None:

@@ -39,6 +39,17 @@ class NewIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateSummary:
+    """What lists and searches show of a certificate; lints have held it against the bytes to be signed."""
+
+    subject: str
+    names: str
+    spki_sha256: str
+    not_before: int
+    not_after: int
+
+
+@dataclass(frozen=True, slots=True)
 class LaneEntry:
     """One certificate on its way; `new` is None where the intent was stored earlier."""
 
@@ -46,6 +57,7 @@ class LaneEntry:
     actor: Actor
     principal_id: str
     protocol: str
+    summary: CertificateSummary
     new: NewIntent | None
 
 
@@ -162,9 +174,21 @@ def read_issued(context: Context, request_id: str) -> IssuedCertificate | None:
     )
 
 
+def summarize(tbs: bytes) -> CertificateSummary:
+    """The summary of a certificate that is only known by the bytes to be signed."""
+    certificate = x509.load_der_x509_certificate(assemble_certificate(tbs, b"\x00"))
+    public_key = cast("PublicKey", certificate.public_key())
+    return CertificateSummary(
+        subject=certificate.subject.rfc4514_string(),
+        names=stored_names(_names(certificate)),
+        spki_sha256=spki_sha256(public_key),
+        not_before=to_epoch(certificate.not_valid_before_utc),
+        not_after=to_epoch(certificate.not_valid_after_utc),
+    )
+
+
 def _row(entry: LaneEntry, der: bytes, certificate_id: str, event_id: str) -> StoredCertificate:
-    """The row, read from the final bytes and not from what was asked for."""
-    certificate = x509.load_der_x509_certificate(der)
+    summary = entry.summary
     return StoredCertificate(
         id=certificate_id,
         authority_id=entry.intent.authority_id,
@@ -173,11 +197,11 @@ def _row(entry: LaneEntry, der: bytes, certificate_id: str, event_id: str) -> St
         profile=entry.intent.profile,
         principal_id=entry.principal_id,
         protocol=entry.protocol,
-        subject=certificate.subject.rfc4514_string(),
-        names=stored_names(_names(certificate)),
-        spki_sha256=spki_sha256(cast("PublicKey", certificate.public_key())),
-        not_before=to_epoch(certificate.not_valid_before_utc),
-        not_after=to_epoch(certificate.not_valid_after_utc),
+        subject=summary.subject,
+        names=summary.names,
+        spki_sha256=summary.spki_sha256,
+        not_before=summary.not_before,
+        not_after=summary.not_after,
         der=der,
     )
 

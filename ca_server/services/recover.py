@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from asn1crypto.x509 import TbsCertificate
 
 from ca_server.core.audit.record import Actor
 from ca_server.core.clock import to_epoch
 from ca_server.services.context import Context, process_actor
-from ca_server.services.outcome import LaneEntry
+from ca_server.services.outcome import LaneEntry, summarize
 from ca_server.store.issuance import (
     AlreadySettled,
     StoredIntent,
@@ -58,7 +56,7 @@ class LeftBehind:
             owners = {each.request_id: find_request_owner(connection, each.request_id) for each in found}
             reasons = {
                 each.event_id: self._reason_to_abandon(
-                    each, compromised=is_compromised(connection, _spki_sha256(each))
+                    each, compromised=is_compromised(connection, summarize(each.tbs).spki_sha256)
                 )
                 for each in found
             }
@@ -111,9 +109,4 @@ def count_open_intents(context: Context) -> int:
 
 def resume_entry(intent: StoredIntent, actor: Actor, principal_id: str, protocol: str) -> LaneEntry:
     """A stored intent as the lane takes it."""
-    return LaneEntry(intent=intent, actor=actor, principal_id=principal_id, protocol=protocol, new=None)
-
-
-def _spki_sha256(intent: StoredIntent) -> str:
-    public_key_info = TbsCertificate.load(intent.tbs)["subject_public_key_info"]
-    return hashlib.sha256(public_key_info.dump()).hexdigest()
+    return LaneEntry(intent, actor, principal_id, protocol, summarize(intent.tbs), new=None)

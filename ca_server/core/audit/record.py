@@ -17,6 +17,7 @@ from ca_server.core.clock import from_text, to_text
 from ca_server.core.errors import CaError, Kind, refuse
 
 MAX_LEAF_BYTES = 16 * 1024
+MAX_INTEGER = 2**53 - 1
 
 # Kind -> keys that its data must have. Unknown kinds and missing keys are refused at write time.
 CATALOGUE: dict[str, frozenset[str]] = {
@@ -103,9 +104,7 @@ def make_event(  # noqa: PLR0913 - these are the fields of a leaf
     }
     if ref is not None:
         leaf["ref"] = ref
-    if _has_fraction(data):
-        raise ValueError(f"event {kind} has a number that is not whole")
-    body = rfc8785.dumps(leaf)
+    body = _canonical(leaf)
     if len(body) > MAX_LEAF_BYTES:
         raise ValueError(f"event {kind} is {len(body)} bytes, over {MAX_LEAF_BYTES}")
     return Event(event_id, kind, time, body, leaf_hash(body))
@@ -146,12 +145,30 @@ def parse_event(body: bytes) -> dict[str, Any]:
     return {**leaf, "time": time}
 
 
-def _has_fraction(value: object) -> bool:
+def _canonical(leaf: dict[str, Any]) -> bytes:
+    """RFC 8785 for what a leaf may hold: text, small whole numbers, truth values, lists, ASCII keys.
+
+    There the standard library writes the very bytes that `rfc8785` does, as a property test holds, in a
+    tenth of the time; two events a certificate make that count.
+    """
+    _require_plain(leaf)
+    text = json.dumps(leaf, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return text.encode()
+
+
+def _require_plain(value: object) -> None:
     if isinstance(value, dict):
-        return any(map(_has_fraction, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_has_fraction, value))
-    return isinstance(value, float)
+        if not all(isinstance(key, str) and key.isascii() for key in value):
+            raise ValueError("keys of an event are ASCII text")
+        for each in value.values():
+            _require_plain(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _require_plain(each)
+    elif isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise ValueError("a number in an event is within 2^53-1; larger ones are text")
+    elif not isinstance(value, str | int | None):
+        raise ValueError("an event holds text, whole numbers and truth values")
 
 
 def _no_fraction(text: str) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from cryptography import x509
 
@@ -21,10 +21,13 @@ class Inspected:
     algorithm: SignatureAlgorithm
     fields: CertificateFields
     issuer: IssuerFacts
+    _extensions: dict[type, x509.Extension[Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Nine rules ask; the certificate itself would be searched from its first extension each time.
+        found = {type(each.value): each for each in self.certificate.extensions}
+        object.__setattr__(self, "_extensions", found)
 
     def extension(self, kind: type[Value]) -> x509.Extension[Value] | None:
         """The extension of that kind, or None."""
-        try:
-            return self.certificate.extensions.get_extension_for_class(kind)
-        except x509.ExtensionNotFound:
-            return None
+        return self._extensions.get(kind)
