@@ -64,6 +64,7 @@ class ServerConfig(Strict):
     names: Names
     workers: int = Field(default=2, ge=1, le=64)
     threads: int = Field(default=8, ge=1, le=64)
+    pin_workers: bool = True
     tls_key: AbsolutePath
 
 

@@ -30,6 +30,7 @@ def api_door(config: Config) -> Door:
         workers=config.server.workers,
         threads=config.server.threads,
         tls=tls_files(config),
+        pin_workers=config.server.pin_workers,
     )
     return Door(settings, lambda: _open_api(config))
 
