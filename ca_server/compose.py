@@ -20,14 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from ca_server.config import Config, TokenConfig
+from ca_server.config import Config
 from ca_server.core.audit.note import parse_verifier_key
 from ca_server.core.authorization import Mint, SealCheck
 from ca_server.core.errors import CaError, Kind
-from ca_server.hsm.pin import PinSource
 from ca_server.hsm.pkcs11 import open_token
 from ca_server.hsm.port import HsmRefused, KeyStore, Signer
-from ca_server.hsm.settings import TokenSettings
 from ca_server.hsm.uri import KeyUri
 from ca_server.policy_store import PolicyStore
 from ca_server.services.context import Context
@@ -136,25 +134,11 @@ def open_policies(config: Config) -> PolicyStore:
     return PolicyStore(config.policies.directory) if config.policies.directory else PolicyStore()
 
 
-def token_settings(tokens: tuple[TokenConfig, ...]) -> dict[str, TokenSettings]:
-    """How to open each configured token, by its label."""
-    return {
-        each.label: TokenSettings(
-            module=each.module,
-            token=each.label,
-            pin=PinSource.from_file(each.pin_file)
-            if each.pin_file
-            else PinSource.from_credential(each.pin_credential or ""),
-        )
-        for each in tokens
-    }
-
-
 class Tokens:
     """The open tokens of one thread. A token that refused (wrong PIN) is never asked a second time."""
 
     def __init__(self, config: Config) -> None:
-        self._settings = token_settings(config.token)
+        self._settings = {each.label: each.settings() for each in config.token}
         self._open: dict[str, KeyStore] = {}
         self._refused: dict[str, HsmRefused] = {}
 

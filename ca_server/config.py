@@ -10,7 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ca_server.core.document import Duration, Strict, broken, parse_document
-from ca_server.core.errors import CaError, Kind, refuse
+from ca_server.core.errors import CaError, Kind
+from ca_server.hsm.settings import AbsolutePath, TokenConfig
 
 _LISTEN = re.compile(r"(?:\[[0-9a-f:]+\]|[a-z0-9.-]+):[0-9]{1,5}|unix:/[^\s]+")
 _NODE = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62})")
@@ -28,12 +29,6 @@ def _node(text: str) -> str:
     return text
 
 
-def _path(value: object) -> Path:
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise broken("CONFIG-PATH", "use an absolute path")
-    return Path(value)
-
-
 def _public_url(text: str) -> str:
     if not text.startswith("http://") or text.endswith("/") or not text.isprintable() or " " in text:
         raise broken("CONFIG-URL", "use a plain http:// URL without a slash at its end")
@@ -44,7 +39,6 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-AbsolutePath = Annotated[Path, BeforeValidator(_path)]
 Listen = Annotated[str, AfterValidator(_listen)]
 PublicURL = Annotated[str, AfterValidator(_public_url)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=20)]
@@ -73,15 +67,6 @@ class PublicationConfig(Strict):
 
     public_url: PublicURL
     ocsp_url: PublicURL
-
-
-class TokenConfig(Strict):
-    """A PKCS#11 token; its PIN comes from a file or a systemd credential, never from here."""
-
-    label: str = Field(min_length=1, max_length=32)
-    module: AbsolutePath
-    pin_file: AbsolutePath | None = None
-    pin_credential: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
 
 
 class AuditConfig(Strict):
@@ -136,12 +121,4 @@ def load_config(path: Path) -> Config:
         data = path.read_bytes()
     except OSError as error:
         raise CaError(Kind.NOT_FOUND, f"cannot read {path}: {error.strerror}") from error
-    config = parse_document(data, Config, f"configuration {path}", rule="CONFIG")
-    for token in config.token:
-        if (token.pin_file is None) == (token.pin_credential is None):
-            raise refuse(
-                Kind.MALFORMED,
-                "CONFIG-PIN",
-                f"token {token.label}: give pin_file or pin_credential, one of the two",
-            )
-    return config
+    return parse_document(data, Config, f"configuration {path}", rule="CONFIG")

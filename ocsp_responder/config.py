@@ -10,15 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ca_server.core.document import Duration, Strict, broken, parse_document
 from ca_server.core.errors import CaError, Kind
-from ca_server.hsm.pin import PinSource
-from ca_server.hsm.settings import TokenSettings
+from ca_server.hsm.settings import AbsolutePath, TokenConfig
 from ca_server.hsm.uri import KeyUri
-
-
-def _path(value: object) -> Path:
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise broken("CONFIG-PATH", "use an absolute path")
-    return Path(value)
 
 
 def _key(value: object) -> KeyUri:
@@ -38,9 +31,6 @@ def _validity(value: timedelta) -> timedelta:
     return value
 
 
-AbsolutePath = Annotated[Path, BeforeValidator(_path)]
-
-
 class DatabaseConfig(Strict):
     """Where the two status views are, and for how long answers outlive a database that is away."""
 
@@ -53,29 +43,6 @@ class AnswerConfig(Strict):
 
     validity: Annotated[Duration, AfterValidator(_validity)] = timedelta(hours=4)
     max_age: Duration = timedelta(minutes=1)
-
-
-class TokenConfig(Strict):
-    """A PKCS#11 token; its PIN comes from a file or a systemd credential, never from here."""
-
-    label: str = Field(min_length=1, max_length=32)
-    module: AbsolutePath
-    pin_file: AbsolutePath | None = None
-    pin_credential: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
-
-    @model_validator(mode="after")
-    def _one_pin(self) -> Self:
-        if (self.pin_file is None) == (self.pin_credential is None):
-            raise broken("CONFIG-PIN", "give pin_file or pin_credential, one of the two")
-        return self
-
-    def settings(self) -> TokenSettings:
-        """The token as `hsm.pkcs11` opens it."""
-        if self.pin_file is not None:
-            pin = PinSource.from_file(self.pin_file)
-        else:
-            pin = PinSource.from_credential(self.pin_credential or "")
-        return TokenSettings(module=self.module, token=self.label, pin=pin)
 
 
 class IssuerConfig(Strict):
