@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, select
 
 from ca_server.store.tables import certificate_request, compromised_key
 
@@ -30,13 +30,15 @@ class PastRequest:
 
 def requests_since(connection: Connection, *, profile: str, created_at: int) -> Iterator[PastRequest]:
     """Requests for a profile from that second on, oldest first, read in pages."""
-    after = (created_at, "")
+    # Ids begin with their time in milliseconds and sort by it; see `services.context.new_id`.
+    digits = f"{created_at * 1000:012x}"
+    after = f"{digits[:8]}-{digits[8:]}"
     while True:
         rows = connection.execute(
             select(*(certificate_request.c[name] for name in PastRequest.__dataclass_fields__))
             .where(certificate_request.c.profile == profile)
-            .where(tuple_(certificate_request.c.created_at, certificate_request.c.id) > after)
-            .order_by(certificate_request.c.created_at, certificate_request.c.id)
+            .where(certificate_request.c.id > after)
+            .order_by(certificate_request.c.id)
             .limit(PAGE)
         ).all()
         for row in rows:
@@ -52,7 +54,7 @@ def requests_since(connection: Connection, *, profile: str, created_at: int) -> 
             )
         if len(rows) < PAGE:
             return
-        after = (rows[-1].created_at, rows[-1].id)
+        after = rows[-1].id
 
 
 def compromised_keys(connection: Connection) -> frozenset[str]:

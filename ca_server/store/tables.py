@@ -50,13 +50,22 @@ audit_event = Table(
     Column("time", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("leaf_hash", LargeBinary, nullable=False),
-    Column("leaf_index", BigInteger, nullable=True, unique=True),
+    Column("leaf_index", BigInteger, nullable=True),
 )
 Index(
     "ix_audit_event_unsequenced",
     audit_event.c.number,
     sqlite_where=text("leaf_index IS NULL"),
     postgresql_where=text("leaf_index IS NULL"),
+)
+
+# Partial, so that a new event, which has no place yet, does not touch it.
+Index(
+    "uq_audit_event_leaf_index",
+    audit_event.c.leaf_index,
+    unique=True,
+    sqlite_where=text("leaf_index IS NOT NULL"),
+    postgresql_where=text("leaf_index IS NOT NULL"),
 )
 
 log_state = Table(
@@ -118,7 +127,8 @@ certificate_request = Table(
     Column("status", String(16), nullable=False),
     Column("rule_ids", Text, nullable=False),
     Column("detail", Text, nullable=False),
-    Index("ix_certificate_request_created_at", "created_at"),
+    # The id is the key of every look-up and sorts by time: on SQLite one tree serves for two.
+    sqlite_with_rowid=False,
 )
 
 issuance_intent = Table(
@@ -174,6 +184,7 @@ idempotency_key = Table(
     Column("request_sha256", String(64), nullable=False),
     Column("request_id", ForeignKey("certificate_request.id"), nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 revocation = Table(

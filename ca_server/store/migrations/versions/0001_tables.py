@@ -23,7 +23,6 @@ def upgrade() -> None:
         sa.Column("leaf_index", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_audit_event")),
         sa.UniqueConstraint("event_id", name=op.f("uq_audit_event_event_id")),
-        sa.UniqueConstraint("leaf_index", name=op.f("uq_audit_event_leaf_index")),
     )
     op.create_index(
         "ix_audit_event_unsequenced",
@@ -32,6 +31,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("leaf_index IS NULL"),
         postgresql_where=sa.text("leaf_index IS NULL"),
+    )
+    op.create_index(
+        "uq_audit_event_leaf_index",
+        "audit_event",
+        ["leaf_index"],
+        unique=True,
+        sqlite_where=sa.text("leaf_index IS NOT NULL"),
+        postgresql_where=sa.text("leaf_index IS NOT NULL"),
     )
     op.create_table(
         "certificate_request",
@@ -46,8 +53,8 @@ def upgrade() -> None:
         sa.Column("rule_ids", sa.Text(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_certificate_request")),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_certificate_request_created_at", "certificate_request", ["created_at"], unique=False)
     op.create_table(
         "due_work",
         sa.Column("kind", sa.String(length=32), nullable=False),
@@ -191,6 +198,7 @@ def upgrade() -> None:
             ["request_id"], ["certificate_request.id"], name=op.f("fk_idempotency_key_request_id")
         ),
         sa.PrimaryKeyConstraint("principal_id", "key", name=op.f("pk_idempotency_key")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "lint_finding",
