@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from gunicorn.app.base import BaseApplication
 from gunicorn.http import wsgi
 
 from ca_server.tls import TLSContext, TLSFiles
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,11 @@ def _choose_core(server: Any, worker: Any) -> None:
 
 def _stay_on_core(_server: Any, worker: Any) -> None:
     """A worker's threads take turns at the interpreter; on one core they find its caches warm."""
-    os.sched_setaffinity(0, {worker.core})
+    try:
+        os.sched_setaffinity(0, {worker.core})
+    except OSError as error:
+        # A sandbox may forbid it; a worker that roams serves as well, only slower.
+        log.warning("worker.not_pinned", reason=error.strerror)
 
 
 def metrics_directory(state: Path, door: str) -> Path:

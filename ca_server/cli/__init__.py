@@ -34,10 +34,13 @@ COMMANDS = {
     "worker": ("ca_server.cli.worker:command", "Run the worker: CRLs, audit log, checks of what was issued."),
 }
 
+# A token refused its PIN, or has no such key: trying again could lock it, so service managers must not.
+TOKEN_REFUSED = 6
+
 _EXIT_CODES = {
     Kind.UNAVAILABLE: 5,
     Kind.RATE_LIMITED: 5,
-    Kind.NOT_READY: 3,
+    Kind.NOT_READY: 5,
     Kind.POLICY_REFUSED: 4,
     Kind.BAD_CSR: 4,
     Kind.BAD_PUBLIC_KEY: 4,
@@ -97,6 +100,16 @@ def main() -> None:
         sys.exit(error.exit_code)
     except CaError as error:
         _show(error)
-        sys.exit(_EXIT_CODES.get(error.kind, 1))
+        sys.exit(_exit_code(error))
+    except OSError as error:
+        said = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        click.echo(f"sealkeeper: {said}", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _exit_code(error: CaError) -> int:
+    from ca_server.hsm.port import HsmRefused  # noqa: PLC0415 - only where something went wrong
+
+    return TOKEN_REFUSED if isinstance(error, HsmRefused) else _EXIT_CODES.get(error.kind, 1)

@@ -14,9 +14,11 @@ from typing import NoReturn
 import click
 import structlog
 
+from ca_server.cli import TOKEN_REFUSED
 from ca_server.cli.options import config_option
 from ca_server.config import Config, load_config
 from ca_server.core.errors import CaError, Kind
+from ca_server.hsm.port import HsmRefused
 from ca_server.logs import configure_logs
 from ca_server.serving import metrics_directory
 
@@ -56,6 +58,7 @@ class _Supervisor:
     def __init__(self, config_file: Path) -> None:
         self._config_file = config_file
         self._stopping = False
+        self._refused = False
         self._children: list[subprocess.Popen[bytes]] = []
 
     def run(self) -> NoReturn:
@@ -83,14 +86,23 @@ class _Supervisor:
     def _renew(self) -> None:
         """Get or renew the server's own certificate if that is due."""
         child = self._start(["tls", "renew", "--config", str(self._config_file)])
-        if child.wait() != 0:
+        status = child.wait()
+        if status == TOKEN_REFUSED:
+            raise HsmRefused("a token refused its PIN or has no such key: see above")
+        if status != 0:
             raise CaError(Kind.UNAVAILABLE, "the server's own certificate could not be issued: see above")
 
     def _try_to_renew(self) -> None:
-        """The certificate at hand is still good; a failure is told and tried again later."""
+        """The certificate at hand is still good; a failure is told and tried again later.
+
+        Not after a refused PIN, so that no token is locked by trying.
+        """
+        if self._refused:
+            return
         try:
             self._renew()
         except CaError as error:
+            self._refused = isinstance(error, HsmRefused)
             log.warning("tls.renewal_failed", reason=error.detail)
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:

@@ -25,7 +25,7 @@ def from_epoch(seconds: int) -> datetime:
 
 def to_text(moment: datetime) -> str:
     """RFC 3339 with `Z`, whole seconds: the form used in events, REST and logs."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 def from_text(text: str) -> datetime:

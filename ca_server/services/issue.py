@@ -137,6 +137,8 @@ class Gate:
                 "this Idempotency-Key was used for another request; use a new key",
             )
         if known.intent is not None:
+            if known.compromised:
+                raise refuse(Kind.BAD_PUBLIC_KEY, "KEY-COMPROMISED", "this key is on the compromise list")
             principal = request.authorization.principal
             return self._lane.submit(
                 resume_entry(known.intent, actor_of(principal), principal.id, request.authorization.protocol)
@@ -148,8 +150,8 @@ class Gate:
 
     def _entry(self, request: CertificateRequest, *, compromised: bool) -> LaneEntry:
         """Judge a request and prepare what the lane stores and signs."""
-        profile = self._policies.profile(request.authorization.profile)
         stored = self._stored_request(request)
+        profile = self._profile(request, stored)
         issuer = self._issuers.current()
         facts = self._facts(request.csr, issuer, compromised=compromised)
         try:
@@ -165,9 +167,16 @@ class Gate:
             unsigned = build_certificate(fields, issuer, serial_number)
             self._lints.require(unsigned, fields, issuer)
         except CaError as refusal:
-            self._record_refusal(request, stored, profile, refusal)
+            self._record_refusal(request, stored, profile.sha256, refusal)
             raise
         return self._intend(request, stored, fields, issuer, unsigned, serial_number)
+
+    def _profile(self, request: CertificateRequest, stored: StoredRequest) -> Profile:
+        try:
+            return self._policies.profile(request.authorization.profile)
+        except CaError as refusal:
+            self._record_refusal(request, stored, "", refusal)
+            raise
 
     def _facts(self, csr: Csr, issuer: IssuerFacts, *, compromised: bool) -> Facts:
         return Facts(
@@ -240,7 +249,7 @@ class Gate:
         return LaneEntry(intent, actor, principal.id, stored.protocol, _summary(request.csr, fields), new)
 
     def _record_refusal(
-        self, request: CertificateRequest, stored: StoredRequest, profile: Profile, refusal: CaError
+        self, request: CertificateRequest, stored: StoredRequest, policy_sha256: str, refusal: CaError
     ) -> None:
         """Keep what was refused, with its event, so that a policy can be tried on it later."""
         event = self._context.event(
@@ -248,9 +257,9 @@ class Gate:
             actor_of(request.authorization.principal),
             {
                 "request": stored.id,
-                "profile": profile.name,
-                "policy_sha256": profile.sha256,
-                "rule_ids": list(refusal.rule_ids),
+                "profile": stored.profile,
+                "policy_sha256": policy_sha256,
+                "rule_ids": sorted(set(refusal.rule_ids)),
             },
             outcome="failure",
         )

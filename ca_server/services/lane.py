@@ -99,6 +99,7 @@ class Lane:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lane", daemon=True)
         self._signers: Signers | None = None
+        self._told = ""
         self._trouble: HsmUnavailable | HsmRefused | None = HsmUnavailable("the HSM is being opened", 1)
 
     def start(self) -> None:
@@ -127,10 +128,13 @@ class Lane:
         """Wait until the HSM signs.
 
         Raises:
-            CaError: unavailable; it did not within that time.
+            HsmRefused: the token refused to be opened; asking again could lock it.
+            CaError: unavailable; it did not sign within that time.
         """
         deadline = time.monotonic() + seconds
         while True:
+            if isinstance(self._trouble, HsmRefused):
+                raise self._trouble
             try:
                 self.require_ready()
             except CaError:
@@ -267,12 +271,21 @@ class Lane:
             for signer in self._signers.values():
                 check(signer)
         except (HsmUnavailable, HsmRefused) as error:
-            log.warning("hsm.away", reason=error.detail)
+            self._tell(error)
             return error
         except CaError as error:
+            # The PIN cannot be read, or the database does not say which keys there are.
+            self._tell(error)
             return HsmUnavailable(error.detail)
+        self._told = ""
         log.info("hsm.ready", authorities=sorted(self._signers))
         return None
+
+    def _tell(self, error: CaError) -> None:
+        """Log why there is no HSM, once a reason and not once a second."""
+        if error.detail != self._told:
+            log.warning("hsm.away", reason=error.detail, rule_ids=error.rule_ids)
+            self._told = error.detail
 
     def _settle(self) -> None:
         try:

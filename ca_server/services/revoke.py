@@ -52,8 +52,9 @@ def revoke_certificate(
     ever issued for the public key again.
 
     Raises:
-        CaError: malformed, `REVOKE-REASON`, `REVOKE-INVALIDITY-DATE`; not_found, `REVOKE-UNKNOWN`; forbidden,
-            `REVOKE-ROLE`, `REVOKE-OWNER`, `REVOKE-AUTHORITY`; already_revoked, `REVOKE-ALREADY`; unavailable.
+        CaError: malformed, `REVOKE-REASON`, `REVOKE-INVALIDITY-DATE`; not_found, `REVOKE-UNKNOWN`, also for
+            what is somebody else's; forbidden, `REVOKE-ROLE`, `REVOKE-AUTHORITY`; already_revoked,
+            `REVOKE-ALREADY`; unavailable.
     """
     found = _find(context, principal, certificate_id, Action.REVOKE_CERTIFICATE)
     try:
@@ -63,6 +64,9 @@ def revoke_certificate(
         return _revoke(context, principal, found, reason, invalidity_date)
     except CaError as error:
         _record_refusal(context, principal, found, error)
+        if "REVOKE-OWNER" in error.rule_ids:
+            # Nobody learns what exists by asking; the log knows better.
+            raise _unknown() from error
         raise
 
 
@@ -93,11 +97,15 @@ def _find(context: Context, principal: Principal, certificate_id: str, action: A
             Kind.FORBIDDEN, "REVOKE-AUTHORITY", "an authority's own certificate is revoked by a ceremony"
         )
     else:
-        error = refuse(Kind.NOT_FOUND, "REVOKE-UNKNOWN", "there is no such certificate")
+        error = _unknown()
     data = {"rule_ids": list(error.rule_ids), "action": action.value}
     with context.database.write() as unit:
         unit.commit(context.event("access.refused", actor_of(principal), data, outcome="failure"))
     raise error
+
+
+def _unknown() -> CaError:
+    return refuse(Kind.NOT_FOUND, "REVOKE-UNKNOWN", "there is no such certificate")
 
 
 def _check_subject(principal: Principal, found: CertificateRecord, action: Action) -> None:

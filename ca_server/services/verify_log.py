@@ -33,7 +33,7 @@ class LogSource(Protocol):
         """One resource.
 
         Raises:
-            CaError: unavailable, it cannot be had; malformed, it is larger than it may be.
+            CaError: not_found or unavailable, it cannot be had; malformed, it is larger than it may be.
         """
 
 
@@ -88,7 +88,7 @@ def verify_log(source: LogSource, audit: Audit, progress: Callable[[int, int], N
             progress(walk.size, verdict.checkpoint.size)
         walk.finish()
     except CaError as error:
-        missing = error.kind is Kind.UNAVAILABLE
+        missing = error.kind in {Kind.NOT_FOUND, Kind.UNAVAILABLE}
         rule_id = error.rule_ids[0] if error.rule_ids else "AUDIT-FETCH"
         verdict.add(Finding(Severity.UNKNOWN if missing else Severity.BAD, rule_id, error.detail))
     return verdict

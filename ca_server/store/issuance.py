@@ -145,7 +145,7 @@ def insert_refused_request(
 ) -> None:
     """Keep a refused request, so that a proposed profile can be tried on it."""
     row = _request_row(request, "refused")
-    row["rule_ids"] = json.dumps([violation.rule_id for violation in violations])
+    row["rule_ids"] = json.dumps(sorted({violation.rule_id for violation in violations}))
     row["detail"] = detail
     _INSERT_REQUEST.run(unit.connection, row)
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from sqlalchemy import insert, text
 
 from ca_server.compose import open_issuance
 from ca_server.core.authorization import Mint, Principal, Role
 from ca_server.core.csr import parse_csr
 from ca_server.core.errors import CaError, Kind
 from ca_server.services.issue import CertificateRequest, Idempotency
+from ca_server.services.outcome import Outcomes
+from ca_server.services.recover import LeftBehind, RecoverySettings
+from ca_server.store.tables import compromised_key
 from tests import world
 
 REQUESTER = Principal("token:t", Role.REQUESTER, "token", ("tls-server",), ("dns:*.example.test",))
@@ -39,10 +45,14 @@ def issuance(appliance):
     opened.close()
 
 
-def ask(issuance, csr, *, profile="tls-server", key=None, body="0" * 64):
+def request_for(issuance, csr, *, profile="tls-server", key=None, body="0" * 64):
     authorization = issuance.mints["rest"].authorize(REQUESTER, profile, csr.identifiers)
     idempotency = Idempotency(key, body) if key else None
-    return issuance.gate.issue(CertificateRequest(csr, authorization, idempotency=idempotency))
+    return CertificateRequest(csr, authorization, idempotency=idempotency)
+
+
+def ask(issuance, csr, **asked):
+    return issuance.gate.issue(request_for(issuance, csr, **asked))
 
 
 def test_a_csr_becomes_a_logged_certificate(issuance):
@@ -122,10 +132,51 @@ def test_a_refusal_is_stored_and_logged_and_changes_nothing_else(issuance):
     assert counted["intents"] == 0
 
 
-def test_an_unknown_profile_is_refused(issuance):
+def test_an_unknown_profile_is_refused_and_logged(issuance):
     with pytest.raises(CaError) as refusal:
         ask(issuance, csr_for("x.example.test"), profile="no-such-profile")
     assert refusal.value.kind is Kind.NOT_FOUND
+    assert refused_events(issuance)[-1]["rule_ids"] == ["PROFILE-UNKNOWN"]
+
+
+def test_a_request_that_breaks_a_rule_a_thousand_times_is_logged_once_a_rule(issuance):
+    names = [f"host-{number}.elsewhere.test" for number in range(1200)]
+    with pytest.raises(CaError) as refusal:
+        ask(issuance, csr_for(*names, "*.example.test"))
+    logged = refused_events(issuance)[-1]["rule_ids"]
+    assert logged == sorted(set(refusal.value.rule_ids))
+    assert world.check(issuance.context.database)["refused"] == 1
+
+
+def test_an_open_intent_of_a_key_that_was_compromised_since_is_not_signed(issuance):
+    csr = csr_for("late.example.test")
+    known = issuance.gate._known(request_for(issuance, csr, key="late"))
+    entry = issuance.gate._entry(request_for(issuance, csr, key="late"), compromised=known.compromised)
+    Outcomes(issuance.context).store_intents([entry])
+    event = issuance.context.event("key.compromised", entry.actor, {"spki_sha256": csr.spki_sha256})
+    with issuance.context.database.write() as unit:
+        row = {
+            "spki_sha256": csr.spki_sha256,
+            "created_at": 0,
+            "reason": "leaked",
+            "event_id": event.event_id,
+        }
+        unit.connection.execute(insert(compromised_key).values(**row))
+        unit.commit(event)
+    with pytest.raises(CaError) as refusal:
+        ask(issuance, csr, key="late")
+    assert refusal.value.rule_ids == ("KEY-COMPROMISED",)
+    recovery = LeftBehind(issuance.context, RecoverySettings(grace=timedelta(seconds=-1)))
+    assert recovery.open_entries() == []
+    assert world.check(issuance.context.database)["certificates"] == 0
+
+
+def refused_events(issuance):
+    with issuance.context.database.read() as connection:
+        bodies = connection.execute(
+            text("SELECT body FROM audit_event WHERE kind = 'issue.refused' ORDER BY number")
+        )
+        return [json.loads(bytes(body))["data"] for (body,) in bodies]
 
 
 def test_r12_serial_numbers_are_random_in_every_bit(issuance):

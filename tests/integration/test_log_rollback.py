@@ -21,7 +21,7 @@ def roll_back(log: AuditLog, size: int) -> None:
     """What restoring an old backup does, guards being no help against a replaced file."""
     with log.database.engine.begin() as connection:
         if log.database.is_sqlite:
-            for name in ("tree_head_keep", "audit_event_keep"):
+            for name in ("tree_head_keep", "audit_event_keep", "log_state_forward"):
                 connection.execute(text(f"DROP TRIGGER {name}"))
         else:
             connection.execute(text("SET session_replication_role = replica"))
