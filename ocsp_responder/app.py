@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,6 +24,7 @@ from ca_server.core.clock import Clock
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.ocsp import MAX_REQUEST_BYTES
 from ca_server.hsm.port import SignatureUnknown
+from ocsp_responder.certificate_metrics import DelegatedCertificates
 from ocsp_responder.metrics import CACHED, RESPONSES
 from ocsp_responder.responder import Reply, Responder, refusal
 from ocsp_responder.signer import Issuer
@@ -54,6 +57,7 @@ class Application:
         self._clock = clock
         self._max_age = int(max_age.total_seconds())
         self._end = end
+        self._looking = threading.Lock()
         self._ready_at = float("-inf")
         self._troubles: list[str] = []
         self._pages = {"/livez": self._live, "/readyz": self._ready, "/metrics": self._metrics}
@@ -115,17 +119,22 @@ class Application:
 
     def _ready(self, start_response: StartResponse) -> Iterable[bytes]:
         """Whether answers can be signed and are true; looked at every few seconds, however often asked."""
-        now = time.monotonic()
-        if now - self._ready_at >= READY_SECONDS:
-            self._ready_at = now
-            self._troubles = self._look_around()
-        status = "503 Service Unavailable" if self._troubles else "200 OK"
-        body = "\n".join(self._troubles or ["ok"]) + "\n"
+        with self._looking:
+            now = time.monotonic()
+            if now - self._ready_at >= READY_SECONDS:
+                self._troubles = self._look_around()
+                self._ready_at = now
+            troubles = self._troubles
+        status = "503 Service Unavailable" if troubles else "200 OK"
+        body = "\n".join(troubles or ["ok"]) + "\n"
         return _send(start_response, status, [_TEXT_TYPE, ("Cache-Control", "no-store")], body.encode())
 
     def _look_around(self) -> list[str]:
-        checks = [("database", self._responder.require_fresh)]
-        checks += [(f"key of {issuer.authority_id}", issuer.check) for issuer in self._issuers]
+        checks: list[tuple[str, Callable[[], None]]] = [("database", self._responder.require_fresh)]
+        now = self._clock.now()
+        for issuer in self._issuers:
+            checks.append((f"certificate of {issuer.authority_id}", partial(issuer.require_valid, now)))
+            checks.append((f"key of {issuer.authority_id}", issuer.check))
         troubles = []
         for name, check in checks:
             try:
@@ -142,6 +151,7 @@ class Application:
     def _metrics(self, start_response: StartResponse) -> Iterable[bytes]:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
+        registry.register(DelegatedCertificates(self._issuers))
         body = generate_latest(registry)
         return _send(start_response, "200 OK", [("Content-Type", CONTENT_TYPE_LATEST)], body)
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 from gunicorn.app.base import BaseApplication
 
+from ca_server.core.errors import CaError
+from ca_server.hsm.port import HsmRefused
 from ocsp_responder.config import ResponderConfig, load_config
+from ocsp_responder.worker import THREADS, ResponderWorker
+
+# As `sealkeeper` itself ends where a token refused: service managers must not try again.
+TOKEN_REFUSED = 6
+# How long a token may keep the start waiting; its workers then find out by themselves.
+CHECK_SECONDS = 30
 
 
 @click.group()
@@ -31,11 +41,12 @@ def serve(config_file: Path) -> None:
     config = load_config(config_file)
     # Metrics need their folder named before they are first imported.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics_directory(config.state_directory))
+    _check_tokens(config)
     _Server(config).run()  # type: ignore[no-untyped-call] # gunicorn has few types
 
 
 class _Server(BaseApplication):
-    """Synchronous workers, one thread each: python-pkcs11 is not thread-safe, and no token crosses a fork."""
+    """Processes with many threads for clients and one for the token; no token crosses a fork."""
 
     def __init__(self, config: ResponderConfig) -> None:
         self._config = config
@@ -47,7 +58,9 @@ class _Server(BaseApplication):
         values: dict[str, Any] = {
             "bind": self._config.listen,
             "workers": self._config.workers,
-            "worker_class": "sync",
+            "worker_class": ResponderWorker,
+            "threads": THREADS,
+            "worker_connections": 1000,
             "timeout": 30,
             "graceful_timeout": 30,
             "preload_app": False,
@@ -76,6 +89,27 @@ class _Server(BaseApplication):
     def _worker_exit(self, _server: Any, _worker: Any) -> None:
         if self._opened is not None:
             self._opened.close()
+
+
+def _check_tokens(config: ResponderConfig) -> None:
+    """Try every key before there are workers, in a process of its own: no token crosses a fork."""
+    child = multiprocessing.get_context("fork").Process(target=_try_tokens, args=(config,), daemon=True)
+    child.start()
+    child.join(CHECK_SECONDS)
+    if child.exitcode is None:
+        child.kill()
+    elif child.exitcode:
+        sys.exit(child.exitcode)
+
+
+def _try_tokens(config: ResponderConfig) -> None:
+    from ocsp_responder.wsgi import check_tokens  # noqa: PLC0415 - imports metrics, after their folder
+
+    try:
+        check_tokens(config)
+    except CaError as error:
+        click.echo(f"sealkeeper: {error.detail} {list(error.rule_ids) or ''}".rstrip(), err=True)
+        sys.exit(TOKEN_REFUSED if isinstance(error, HsmRefused) else 1)
 
 
 def _metrics_directory(state: Path) -> Path:

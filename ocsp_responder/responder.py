@@ -2,13 +2,15 @@
 
 Answers are kept until half their life is over. A watermark, read once a second, says when any certificate
 was revoked or released; then every kept answer is forgotten. Without a fresh watermark nothing is answered
-but "try later": an old "good" is worse than none (R15). One thread uses a responder.
+but "try later": an old "good" is worse than none (R15). Any number of threads may use a responder; they
+share its memory and the watermark one after the other, and look up and sign side by side.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -146,7 +148,9 @@ class Responder:
         self._clock = clock
         self._validity = settings.validity
         self._freshness = Freshness(source, settings.max_staleness, monotonic)
+        self._lock = threading.Lock()
         self._kept: OrderedDict[CertId, Reply] = OrderedDict()
+        self._wiped = 0
         self._told = ""
 
     def respond(self, data: bytes) -> Reply:
@@ -167,15 +171,27 @@ class Responder:
         Raises:
             CaError: unavailable.
         """
+        with self._lock:
+            self._wipe_if_changed()
+
+    def _wipe_if_changed(self) -> None:
         if self._freshness.changed():
             self._kept.clear()
+            self._wiped += 1
+
+    def _recall(self, cert_id: CertId, now: datetime) -> tuple[Reply | None, int]:
+        """A kept answer that is still young, and how often memory was wiped by now."""
+        with self._lock:
+            self._wipe_if_changed()
+            kept = self._kept.get(cert_id)
+            return kept if kept and self._is_young(kept, now) else None, self._wiped
 
     def _answer(self, request: OcspRequest) -> Reply:
-        self.require_fresh()
         now = self._clock.now()
         first = request.cert_ids[0]
         single = len(request.cert_ids) == 1 and request.nonce is None
-        if single and (kept := self._kept.get(first)) and self._is_young(kept, now):
+        kept, wiped = self._recall(first, now)
+        if single and kept:
             return kept
         issuer = self._issuer(request)
         period = self._period(issuer, now)
@@ -187,7 +203,7 @@ class Responder:
             # A nonce is for one client, and what is unknown now may be issued in a moment.
             return Reply(der, word)
         etag = hashlib.sha256(der).hexdigest()
-        self._keep(first, Reply(der, word, *period, etag, cached=True))
+        self._keep(first, Reply(der, word, *period, etag, cached=True), wiped)
         return Reply(der, word, *period, etag)
 
     def _tell(self, error: CaError) -> None:
@@ -207,10 +223,8 @@ class Responder:
 
     def _period(self, issuer: Issuer, now: datetime) -> tuple[datetime, datetime]:
         """From now, for as long as answers are good, but not longer than the delegated certificate is."""
-        end = issuer.signer.certificate.not_valid_after_utc
-        if not issuer.signer.certificate.not_valid_before_utc <= now < end:
-            raise refuse(Kind.UNAVAILABLE, "OCSP-EXPIRED", "the responder's certificate is not valid now")
-        return now, min(now + self._validity, end)
+        issuer.require_valid(now)
+        return now, min(now + self._validity, issuer.signer.certificate.not_valid_after_utc)
 
     def _look_up(self, issuer: Issuer, cert_id: CertId, period: tuple[datetime, datetime]) -> Answer:
         found = self._source.find(issuer.authority_id, f"{cert_id.serial_number:040x}")
@@ -225,11 +239,15 @@ class Responder:
         start, end = kept.this_update, kept.next_update
         return start is not None and end is not None and start <= now < start + (end - start) / 2
 
-    def _keep(self, cert_id: CertId, reply: Reply) -> None:
-        self._kept[cert_id] = reply
-        self._kept.move_to_end(cert_id)
-        if len(self._kept) > MAX_CACHED:
-            self._kept.popitem(last=False)
+    def _keep(self, cert_id: CertId, reply: Reply, wiped: int) -> None:
+        """Keep an answer, unless memory was wiped since before it was looked up: it may be old already."""
+        with self._lock:
+            if wiped != self._wiped:
+                return
+            self._kept[cert_id] = reply
+            self._kept.move_to_end(cert_id)
+            if len(self._kept) > MAX_CACHED:
+                self._kept.popitem(last=False)
 
 
 def refusal(error: CaError) -> Reply:

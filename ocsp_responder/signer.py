@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -40,6 +41,16 @@ class Issuer:
     ids: tuple[IssuerId, ...]
     signer: ResponseSigner
     check: Callable[[], None]
+
+    def require_valid(self, now: datetime) -> None:
+        """Pass while the delegated certificate is valid.
+
+        Raises:
+            CaError: unavailable, `OCSP-EXPIRED`.
+        """
+        certificate = self.signer.certificate
+        if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
+            raise refuse(Kind.UNAVAILABLE, "OCSP-EXPIRED", "the responder's certificate is not valid now")
 
 
 class Tokens:

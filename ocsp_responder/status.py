@@ -80,7 +80,12 @@ def _sqlite(path: str) -> Engine:
         return sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=2, check_same_thread=False)
 
     engine = create_engine(
-        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=1, isolation_level="AUTOCOMMIT"
+        "sqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        pool_size=1,
+        pool_timeout=2,
+        isolation_level="AUTOCOMMIT",
     )
 
     @event.listens_for(engine, "connect")
@@ -97,6 +102,7 @@ def _postgresql(url: Any) -> Engine:
         url.set(drivername="postgresql+psycopg"),
         pool_size=1,
         max_overflow=0,
+        pool_timeout=2,
         isolation_level="AUTOCOMMIT",
         connect_args={"connect_timeout": 2, "options": options},
     )

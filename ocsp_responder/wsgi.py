@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -9,13 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ca_server.hsm.pkcs11 import open_token
-from ca_server.hsm.port import KeyStore
+from ca_server.hsm.port import HsmUnavailable, KeyStore, SignatureUnknown
 from ocsp_responder.app import Application
 from ocsp_responder.config import ResponderConfig
 from ocsp_responder.logs import configure_logs
 from ocsp_responder.responder import AnswerSettings, Responder
 from ocsp_responder.signer import Tokens, load_issuers
+from ocsp_responder.signing_thread import SigningThread
 from ocsp_responder.status import StatusReader
+
+log = logging.getLogger(__name__)
 
 
 class SystemClock:
@@ -35,20 +39,16 @@ class Opened:
 
 
 def open_application(config: ResponderConfig) -> Opened:
-    """One worker's responder; its tokens are opened by the thread that answers, when first needed.
+    """One worker's responder; its tokens are opened by the thread that signs, when first needed.
 
     Raises:
         CaError: a certificate that the configuration names is missing or not what it should be.
     """
-    settings = {token.label: token.settings() for token in config.token}
-
-    def open_labelled(label: str) -> KeyStore:
-        return open_token(settings[label])
-
     clock = SystemClock()
     configure_logs(clock)
-    tokens = Tokens(open_labelled)
-    issuers = load_issuers(config, tokens)
+    tokens = open_tokens(config)
+    thread = SigningThread()
+    issuers = tuple(thread.take(issuer) for issuer in load_issuers(config, tokens))
     reader = StatusReader(config.database.url)
     answers = AnswerSettings(config.answers.validity, config.database.max_staleness)
     responder = Responder(issuers, reader, clock, answers)
@@ -56,9 +56,40 @@ def open_application(config: ResponderConfig) -> Opened:
 
     def close() -> None:
         reader.close()
-        tokens.close()
+        try:
+            thread.call(tokens.close)
+        finally:
+            thread.close()
 
     return Opened(application, close)
+
+
+def check_tokens(config: ResponderConfig) -> None:
+    """Sign once with every key, in a process that ends after it: a PIN is tried once, not by each worker.
+
+    A token that is away is no reason not to start.
+
+    Raises:
+        HsmRefused: a token refused its PIN, or has no such key; trying again could lock it.
+        CaError: as `open_application`.
+    """
+    tokens = open_tokens(config)
+    for issuer in load_issuers(config, tokens):
+        try:
+            issuer.check()
+        except (HsmUnavailable, SignatureUnknown) as error:
+            log.warning("key of %s: not ready: %s", issuer.authority_id, error)
+    tokens.close()
+
+
+def open_tokens(config: ResponderConfig) -> Tokens:
+    """The tokens of a configuration, each opened when it is first needed."""
+    settings = {token.label: token.settings() for token in config.token}
+
+    def open_labelled(label: str) -> KeyStore:
+        return open_token(settings[label])
+
+    return Tokens(open_labelled)
 
 
 def _end_process() -> None:

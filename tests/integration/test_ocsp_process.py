@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -110,6 +115,47 @@ def test_metrics_are_the_sum_of_all_workers(running_responder):
         text = answer.read().decode()
     assert 'sealkeeper_ocsp_responses_total{status="good"} 20.0' in text
     assert 'sealkeeper_ocsp_sign_seconds_count{authority="issuing-1"}' in text
+
+
+def test_r32_slow_clients_hold_nobody_up_and_are_hung_up_on(running_responder):
+    """Each begins a request, of two workers, and never ends it."""
+    leaf = running_responder.hierarchy.issue()
+    address = urlsplit(running_responder.url)
+    begun = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
+    with contextlib.ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection((address.hostname, address.port))) for _ in range(8)
+        ]
+        for number, each in enumerate(slow):
+            each.sendall(begun + (b"\r\n0" if number % 2 else b""))
+        start = time.monotonic()
+        assert {ask(running_responder, leaf) for _ in range(8)} == {"GOOD"}
+        assert time.monotonic() - start < 4
+        for each in slow:
+            each.settimeout(15)
+            while each.recv(4096):
+                pass
+
+
+def test_a_refused_pin_ends_the_start_with_a_status_of_its_own(running_responder):
+    """A service manager must not try again: the third wrong PIN locks many a token."""
+    assert running_responder.stop() == 0
+    (running_responder.softhsm.folder / "ocsp.pin").write_text("87654321")
+    command = [
+        sys.executable,
+        "-m",
+        "ca_server.cli",
+        "ocsp",
+        "serve",
+        "--config",
+        str(running_responder.config),
+    ]
+    environment = os.environ | running_responder.softhsm.environment
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 6, run.stderr
+    assert "refused the PIN" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert "87654321" not in run.stderr
 
 
 def test_it_ends_cleanly_and_leaves_no_secret_behind(running_responder):

@@ -208,6 +208,25 @@ def test_ready_looks_at_database_and_key_every_few_seconds(client, monkeypatch):
     assert data == b"database: not ready\nkey of issuing-1: not ready\n"
 
 
+@pytest.mark.parametrize("days", [-4000, 4000])
+def test_a_delegated_certificate_outside_its_time_is_not_ready(client, days):
+    client.bench.clock.advance(seconds=days * 86_400)
+    status, _, data = client.call("GET", "/readyz")
+    assert status == "503 Service Unavailable"
+    assert data == b"certificate of issuing-1: not ready\n"
+
+
+def test_the_end_of_each_delegated_certificate_is_a_metric(client, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    certificate = client.bench.issuer.signer.certificate
+    status, _, data = client.call("GET", "/metrics")
+    [sample] = [line for line in data.decode().splitlines() if line.startswith("x509_cert_not_after{")]
+    assert status == "200 OK"
+    assert f'serial_number="{certificate.serial_number}"' in sample
+    assert 'filepath="inventory/responder/issuing-1"' in sample
+    assert float(sample.split()[-1]) == certificate.not_valid_after_utc.timestamp()
+
+
 def test_a_late_token_at_a_health_check_ends_the_process(client):
     client.bench.key.error = SignatureUnknown("too late")
     assert client.call("GET", "/readyz")[0] == "503 Service Unavailable"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from cryptography import x509
 from cryptography.x509 import ocsp
 
 from ca_server.core.errors import CaError, Kind
-from ca_server.core.ocsp import IssuerId, parse_request
+from ca_server.core.ocsp import IssuerId, ResponseSigner, parse_request
 from ca_server.hsm.port import HsmRefused, SignatureUnknown
 from ocsp_responder import responder as responder_module
 from ocsp_responder.responder import STATUS_OF_KIND
@@ -284,3 +285,22 @@ def test_several_authorities_are_answered_for_but_not_in_one_response(bench):
     assert answer.certificates == [other.signer.certificate]
     mixed = bench.responder.respond(several(bench, bench.request(1), elsewhere))
     assert ocsp.load_der_ocsp_response(mixed.der).response_status is ocsp.OCSPResponseStatus.UNAUTHORIZED
+
+
+def test_r15_an_answer_that_was_looked_up_before_a_wipe_is_not_kept(bench):
+    """Another thread sees the revocation while this one still signs what it read before."""
+    bench.source.issue(1)
+    sign = bench.key.sign
+
+    def sign_late(data, algorithm):
+        bench.key.sign = sign
+        bench.source.revoke(1, bench.clock.now())
+        bench.advance(2)
+        bench.responder.require_fresh()
+        return sign(data, algorithm)
+
+    late = ResponseSigner(bench.issuer.signer.certificate, sign_late)
+    bench.issuer = replace(bench.issuer, signer=late)
+    bench.responder = bench.make_responder()
+    assert bench.status(1) == "GOOD"
+    assert bench.status(1) == "REVOKED"
