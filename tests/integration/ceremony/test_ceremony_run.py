@@ -75,7 +75,7 @@ def test_a_whole_ceremony(ceremony_room):
     root, issuing = hierarchy.authorities
     assert root.certificate.public_key().curve.name == "secp384r1"
     assert issuing.certificate.public_key().curve.name == "secp256r1"
-    assert root.crl.next_update == CEREMONY_TIME + timedelta(days=180)
+    assert root.crl.next_update == CEREMONY_TIME + timedelta(days=365)
     assert "[9/9] api-server" in screen
     assert "SoftHSM v2" in screen
 

@@ -73,7 +73,7 @@ BAD_FIELDS = [
     ('lifetime = "7300d"', "not_before = 0001-01-01T00:00:00+10:00", "CEREMONY-TIME", "/root/not_before"),
     ("path_length = 1", "path_length = -1", "CEREMONY-VALUE", "/root/path_length"),
     ("path_length = 1", "path_length = true", "CEREMONY-VALUE", "/root/path_length"),
-    ('crl = { lifetime = "180d" }', "crl = { }", "CEREMONY-MISSING", "/root/crl/lifetime"),
+    ('crl = { lifetime = "365d" }', "crl = { }", "CEREMONY-MISSING", "/root/crl/lifetime"),
     (
         "path_length = 0",
         "path_length = 0\nname_constraints = {}",
@@ -135,9 +135,9 @@ BAD_REFERENCES = [
     ("path_length = 1", "path_length = 0", "CEREMONY-PATH-LENGTH", "/issuing/0/path_length"),
     ('type = "ed25519"', 'type = "ec-p384"', "CEREMONY-LOG-KEY", "/log/key"),
     ('lifetime = "7300d"', 'lifetime = "1824d"', "CEREMONY-VALIDITY-ISSUER", "/issuing/0"),
-    ('lifetime = "365d"', 'lifetime = "1826d"', "CEREMONY-VALIDITY-ISSUER", "/responders/0"),
-    ('lifetime = "365d"', 'lifetime = "367d"', "CEREMONY-RESPONDER-LIFETIME", "/responders/0"),
-    ('lifetime = "180d"', 'lifetime = "367d"', "CEREMONY-CRL-LIFETIME", "/root/crl/lifetime"),
+    ('\nlifetime = "365d"', '\nlifetime = "1826d"', "CEREMONY-VALIDITY-ISSUER", "/responders/0"),
+    ('\nlifetime = "365d"', '\nlifetime = "367d"', "CEREMONY-RESPONDER-LIFETIME", "/responders/0"),
+    ('{ lifetime = "365d"', '{ lifetime = "367d"', "CEREMONY-CRL-LIFETIME", "/root/crl/lifetime"),
     (
         'lifetime = "7300d"',
         "not_before = 2027-03-02T00:00:00Z\nnot_after = 2047-03-02T00:00:00Z",
