@@ -44,6 +44,7 @@ PUBLIC = frozenset(
         "chains.issuer",
         "chains.roots",
         "crl.crl",
+        "health.health",
         "health.livez",
         "health.readyz",
         "metrics.metrics",

@@ -121,16 +121,24 @@ class APIClient:
 def client_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say which server to ask and by what right; the command gets an `APIClient` first."""
 
-    @click.option("--ca-url", envvar="SEALKEEPER_URL", required=True, help="Such as https://ca.example:8443.")
+    @click.option(
+        "--ca-url",
+        envvar="SEALKEEPER_URL",
+        show_envvar=True,
+        required=True,
+        help="Such as https://ca.example:8443.",
+    )
     @click.option(
         "--root",
         envvar="SEALKEEPER_ROOT",
+        show_envvar=True,
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="PEM file of the trust anchors; the system's without it.",
     )
     @click.option(
         "--token-file",
         envvar="SEALKEEPER_TOKEN_FILE",
+        show_envvar=True,
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         required=True,
         help="File that holds the API token.",

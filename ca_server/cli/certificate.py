@@ -12,7 +12,6 @@ from typing import Any
 import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
 from ca_server.cli.api_client import APIClient, client_options
 from ca_server.cli.private_keys import (
@@ -20,12 +19,13 @@ from ca_server.cli.private_keys import (
     CURVES,
     SIZES,
     ClientKey,
+    NewFiles,
     make_csr,
     make_key,
     make_key_like,
+    make_subject,
     parse_name,
     require_free,
-    write_files,
 )
 from ca_server.core.errors import CaError, Kind
 
@@ -101,7 +101,8 @@ def issue(client: APIClient, **options: Any) -> None:
         csr = _read(csr_file).decode("ascii", "replace")
     else:
         key = make_key(options["kty"], options["crv"], int(options["size"]))
-        csr = make_csr(key, [parse_name(text) for text in options["sans"]], options["common_name"])
+        names = [parse_name(text) for text in options["sans"]]
+        csr = make_csr(key, names, make_subject(options["common_name"]))
     _enrol(client, options["profile"], csr, options["not_after"], options["out"], key)
 
 
@@ -109,16 +110,15 @@ def issue(client: APIClient, **options: Any) -> None:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @client_options
 def renew(client: APIClient, folder: Path) -> None:
-    """Replace the certificate in FOLDER by a new one with the same names, profile and type of key."""
+    """Replace the certificate in FOLDER by one with the same subject, names, profile and type of key."""
     present = x509.load_pem_x509_certificate(_read(folder / CERTIFICATE))
     profile = client.get(f"/certificates/{_id_of(present)}").json()["profile"]
     try:
         names = list(present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except x509.ExtensionNotFound:
         names = []
-    common_names = present.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     key = make_key_like(present.public_key())
-    csr = make_csr(key, names, str(common_names[0].value) if common_names else None)
+    csr = make_csr(key, names, present.subject)
     _enrol(client, profile, csr, None, folder, key)
 
 
@@ -231,10 +231,16 @@ def _enrol(
     client: APIClient, profile: str, csr: str, not_after: str | None, out: Path, key: ClientKey | None
 ) -> None:
     body = {"profile": profile, "csr": csr, "not_after": not_after}
-    issued = client.post_until_answered("/certificate-requests", body, secrets.token_hex(16)).json()
+    files = NewFiles(out, key)
+    try:
+        issued = client.post_until_answered("/certificate-requests", body, secrets.token_hex(16)).json()
+    except BaseException:
+        files.discard()
+        raise
     certificate = issued["certificate"]
-    write_files(out, certificate["pem_chain"], key)
+    # First its id: by that a certificate can be shown again whose file cannot be written.
     click.echo(certificate["id"])
+    files.complete(certificate["pem_chain"])
     click.echo(f"wrote {out}/{CERTIFICATE}; serial number {certificate['serial_number']}", err=True)
 
 

@@ -40,7 +40,8 @@ def command(bundle: Path, config_file: Path, sha256: str | None, *, rehearsal: b
     for warning in _mismatches(config, report.manifest):
         click.echo(f"warning: {warning}", err=True)
     click.echo(
-        f"next: sealkeeper token create --role administrator --name NAME --config {config_file}, "
+        f"next: sealkeeper token create --role administrator --name NAME --profile '*' --allow '*' "
+        f"--config {config_file}, "
         f"then sealkeeper worker and sealkeeper serve with the same --config",
         err=True,
     )

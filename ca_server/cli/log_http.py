@@ -36,7 +36,8 @@ class HttpLog:
         """One resource.
 
         Raises:
-            CaError: unavailable, AUDIT-FETCH, it cannot be had; malformed, it is larger than it may be.
+            CaError: not_found, AUDIT-FETCH, the log does not have it; unavailable, it cannot be had;
+                malformed, it is larger than it may be.
         """
         try:
             response = self._get(f"{self._prefix}/{quote(path)}")
@@ -44,6 +45,9 @@ class HttpLog:
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise _missing(f"{path} cannot be fetched: {error}") from error
+        if response.status == 404:
+            self._connection.close()
+            raise refuse(Kind.NOT_FOUND, "AUDIT-FETCH", f"{path} is not in the log: the server answers 404")
         if response.status != 200:
             self._connection.close()
             raise _missing(f"{path} cannot be fetched: the server answers {response.status}")

@@ -10,6 +10,7 @@ config_option = click.option(
     "--config",
     "config_file",
     envvar="SEALKEEPER_CONFIG",
+    show_envvar=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
     help="The server's configuration file.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -53,12 +54,16 @@ def make_key_like(public_key: object) -> ClientKey:
     raise CaError(Kind.MALFORMED, "a key of this type is not made here: give --csr")
 
 
-def make_csr(key: ClientKey, names: Sequence[x509.GeneralName], common_name: str | None) -> str:
-    """A CSR in PEM for these names, and a common name where the profile wants one."""
-    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(attributes))
+def make_subject(common_name: str | None) -> x509.Name:
+    """A subject with a common name, where the profile wants one."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else [])
+
+
+def make_csr(key: ClientKey, names: Sequence[x509.GeneralName], subject: x509.Name) -> str:
+    """A CSR in PEM for these names and this subject, which may be empty (RFC 5280 §4.2.1.6)."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
     if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=not attributes)
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=not subject.rdns)
     digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     return builder.sign(key, digest).public_bytes(Encoding.PEM).decode("ascii")
 
@@ -93,33 +98,61 @@ def require_free(folder: Path, *, with_key: bool, force: bool) -> None:
         raise CaError(Kind.CONFLICT, f"{folder} already has {', '.join(taken)}: give --force to replace")
 
 
-def write_files(folder: Path, pem_chain: str, key: ClientKey | None) -> None:
-    """Write the chain as certbot's users expect it, the key readable by its owner alone.
+class NewFiles:
+    """The files of a certificate that is still to come, named as certbot's users expect them.
 
-    All is written aside first, then moved into place, so that a server never loads half of it.
+    All lie aside before the certificate is asked for - so that one is never issued in vain - and are moved
+    into place when they are complete, so that a server never loads half of them. The key is readable by its
+    owner alone.
+
+    Raises:
+        OSError: the folder cannot be written; nothing is left in it then.
     """
-    blocks = [block + _END for block in pem_chain.split(_END) if block.strip()]
-    contents = {
-        CHAIN: "".join(blocks[1:]).encode(),
-        FULL_CHAIN: pem_chain.encode(),
-        CERTIFICATE: blocks[0].encode(),
-    }
-    if key is not None:
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        contents = {KEY: pem, **contents}
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in contents.items():
-        write_aside(folder / name, data, 0o600 if name == KEY else 0o644)
-    for name in contents:
-        (folder / f".{name}.new").rename(folder / name)
+
+    def __init__(self, folder: Path, key: ClientKey | None) -> None:
+        self._folder = folder
+        self._names = [*([KEY] if key is not None else []), CHAIN, FULL_CHAIN, CERTIFICATE]
+        self._made = [each for each in (folder, *folder.parents) if not each.exists()]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in self._names:
+                write_aside(folder / name, b"", 0o600 if name == KEY else 0o644)
+            if key is not None:
+                pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+                write_aside(folder / KEY, pem, 0o600)
+        except OSError:
+            self.discard()
+            raise
+
+    def complete(self, pem_chain: str) -> None:
+        """Fill in the certificate with its chain, and move all into place."""
+        blocks = [block + _END for block in pem_chain.split(_END) if block.strip()]
+        contents = {CHAIN: "".join(blocks[1:]), FULL_CHAIN: pem_chain, CERTIFICATE: blocks[0]}
+        for name, text in contents.items():
+            write_aside(self._folder / name, text.encode(), 0o644)
+        for name in self._names:
+            _aside(self._folder / name).rename(self._folder / name)
+
+    def discard(self) -> None:
+        """Leave everything as it was found: there will be no certificate."""
+        for name in self._names:
+            with suppress(OSError):
+                _aside(self._folder / name).unlink()
+        for folder in self._made:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def write_aside(path: Path, data: bytes, mode: int) -> None:
     """Write `.NAME.new` beside a file, durable and with its permissions from the first byte."""
-    aside = path.with_name(f".{path.name}.new")
+    aside = _aside(path)
     aside.unlink(missing_ok=True)
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")

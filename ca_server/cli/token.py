@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -50,16 +51,16 @@ def create(  # noqa: PLR0913 - one argument an option
     from ca_server.services.credentials import OPERATOR, Grant, create_token  # noqa: PLC0415 - start quickly
 
     grant = Grant(name, Role(role), profiles, names, _duration(valid))
-    if out is not None and out.exists():
-        raise CaError(Kind.CONFLICT, f"{out} is there already")
-    token, secret = create_token(_open(config_file), OPERATOR, grant)
-    if out is None:
-        click.echo(secret)
-    else:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(f"{secret}\n")
-    click.echo(f"token {token.id} ends {to_text(token.not_after)}", err=True)
+    with _secret_file(out) as file:
+        try:
+            token, secret = create_token(_open(config_file), OPERATOR, grant)
+        except BaseException:
+            if out is not None:
+                out.unlink()
+            raise
+        # First its id: a token whose secret cannot be written is to be revoked.
+        click.echo(f"token {token.id} ends {to_text(token.not_after)}", err=True)
+        click.echo(secret, file=file)
 
 
 @command.command("list")
@@ -101,6 +102,20 @@ def revoke(config_file: Path, token_id: str) -> None:
     from ca_server.store.access import CredentialType  # noqa: PLC0415 - start quickly
 
     revoke_credential(_open(config_file), OPERATOR, CredentialType.TOKEN, token_id)
+
+
+def _secret_file(out: Path | None) -> AbstractContextManager[IO[str] | None]:
+    """Where the secret goes, open before there is one: for the owner alone, and never an old file.
+
+    None is standard output.
+    """
+    if out is None:
+        return nullcontext()
+    try:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError as error:
+        raise CaError(Kind.CONFLICT, f"{out} is there already") from error
+    return os.fdopen(descriptor, "w")
 
 
 def _open(config_file: Path) -> Context:

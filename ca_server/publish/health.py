@@ -1,4 +1,7 @@
-"""`/livez` and `/readyz`, as Kubernetes and load balancers ask: does it run, and can it do its work."""
+"""`/livez` and `/readyz`, as Kubernetes and load balancers ask: does it run, and can it do its work.
+
+`/health` says the same as `/livez`, for those who ask by that name.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ def health_blueprint(checks: Checks) -> Blueprint:
     """Readiness is the named checks, all of which must pass without raising."""
     blueprint = Blueprint("health", __name__)
 
+    @blueprint.get("/health", endpoint="health")
     @blueprint.get("/livez")
     def livez() -> Response:
         return jsonify(status="ok")

@@ -27,7 +27,8 @@ def create_api_token(body: NewCredential) -> Response:
         body.name, body.role, body.profiles, body.names, timedelta(days=body.valid_days)
     )
     created, secret = credentials.create_token(services().context, principal(), grant)
-    response = reply(CreatedToken(**credential_fields(created), secret=secret), 201)
+    view = CreatedToken(**credential_fields(created), secret=secret)
+    response = reply(view, 201, location=f"{PREFIX}/api-tokens/{created.id}")
     response.headers["Cache-Control"] = "no-store"
     return response
 

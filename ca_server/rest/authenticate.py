@@ -1,14 +1,11 @@
 """The lock on the door: who asks, by what proof, and whether their role may try this at all.
 
 Runs before a body is read. Two proofs are known: an API token, or the client certificate of the TLS
-connection. A header is never believed, save one from our own proxy over our own unix socket (R32).
+connection. No header is believed to carry a certificate (R32).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import socket
 from typing import Any
 
 from flask import g, request
@@ -27,8 +24,6 @@ from ca_server.services.access import (
 )
 from ca_server.services.context import actor_of
 from ca_server.services.refusals import ANONYMOUS
-
-MAX_CLIENT_CERT_HEADER = 24 * 1024
 
 
 def admit() -> None:
@@ -74,26 +69,10 @@ def _authenticate() -> Principal:
 def _client_certificate() -> bytes | None:
     """The certificate whose key the client has proven to hold, as DER."""
     connection: Any = request.environ.get("gunicorn.socket")
-    if connection is None:
+    if not hasattr(connection, "getpeercert"):
         return None
-    if hasattr(connection, "getpeercert"):
-        der: bytes | None = connection.getpeercert(True)
-        return der
-    if services().proxy_socket and connection.family == socket.AF_UNIX:
-        return _forwarded_certificate(request.headers.get("Client-Cert"))
-    return None
-
-
-def _forwarded_certificate(header: str | None) -> bytes | None:
-    """RFC 9440 §2.1: one byte sequence of RFC 8941, `:` base64 `:`."""
-    if header is None:
-        return None
-    if not 2 < len(header) <= MAX_CLIENT_CERT_HEADER or header[0] != ":" or header[-1] != ":":
-        raise _credentials("the Client-Cert header is not one byte sequence")
-    try:
-        return base64.b64decode(header[1:-1], validate=True)
-    except binascii.Error as error:
-        raise _credentials("the Client-Cert header is not one byte sequence") from error
+    der: bytes | None = connection.getpeercert(True)
+    return der
 
 
 def _credentials(detail: str) -> CaError:

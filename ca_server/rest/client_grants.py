@@ -32,7 +32,7 @@ def create_client_grant(body: NewClientGrant) -> Response:
         body.name, body.role, body.profiles, body.names, timedelta(days=body.valid_days)
     )
     created = credentials.create_grant(services().context, principal(), grant, _key_of(body))
-    return reply(_view(created), 201)
+    return reply(_view(created), 201, location=f"{PREFIX}/client-grants/{created.id}")
 
 
 @blueprint.get("/client-grants", responses={200: ClientGrantPage, **responses()})

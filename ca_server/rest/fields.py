@@ -19,7 +19,7 @@ from pydantic import (
 from ca_server.core.clock import from_text, to_text
 from ca_server.services.inventory import MAX_PAGE
 
-MAX_CSR_CHARACTERS = 64 * 1024
+MAX_CERTIFICATE_CHARACTERS = 64 * 1024
 
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"

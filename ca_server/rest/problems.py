@@ -50,6 +50,9 @@ PROBLEMS: dict[Kind, ProblemType] = {
 # A key that stands for another body is the client's bug, not a race (draft-ietf-httpapi-idempotency-key).
 _STATUS_OF_RULE = {"IDEMPOTENCY-REUSED": HTTPStatus.UNPROCESSABLE_ENTITY}
 
+# What HTTP itself refuses for a reason that is one of our rules.
+_RULE_OF_STATUS = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "REST-SIZE"}
+
 RETRY_AFTER_DEFAULT = 5
 
 
@@ -101,7 +104,11 @@ def _http_problem(error: HTTPException) -> ResponseReturnValue:
     if error.code is None or error.response is not None:
         return error
     status = HTTPStatus(error.code)
-    response = _problem(status, "about:blank", status.phrase, status.description or status.phrase, ())
+    detail = status.description or status.phrase
+    rule_id = _RULE_OF_STATUS.get(status)
+    violations = () if rule_id is None else (Violation(rule_id, detail),)
+    g.rule_ids = tuple(each.rule_id for each in violations)
+    response = _problem(status, "about:blank", status.phrase, detail, violations)
     allowed = getattr(error, "valid_methods", None)
     if allowed:
         response.headers["Allow"] = ", ".join(sorted(allowed))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ca_server.core.authorization import Role
 from ca_server.rest.fields import (
-    MAX_CSR_CHARACTERS,
+    MAX_CERTIFICATE_CHARACTERS,
     CertificateId,
     Incoming,
     Outgoing,
@@ -69,10 +69,13 @@ def _idempotency_header_schema() -> dict[str, Any]:
 
 
 class NewCertificateRequest(Incoming):
-    """What a client asks for: everything else comes from the CSR and the profile."""
+    """What a client asks for: everything else comes from the CSR and the profile.
+
+    The CSR has no cap of its own here: below the body's, `parse_csr` judges its size, and that is logged.
+    """
 
     profile: ProfileName
-    csr: str = Field(min_length=1, max_length=MAX_CSR_CHARACTERS, pattern=r"^[\x09-\x7e]*$")
+    csr: str = Field(min_length=1, pattern=r"^[\x09-\x7e]*$")
     not_before: Time | None = None
     not_after: Time | None = None
 
@@ -232,7 +235,9 @@ class NewClientGrant(NewCredential):
     """A role for a public key, given by its digest or by a certificate that carries it."""
 
     spki_sha256: Sha256 | None = None
-    certificate: str | None = Field(default=None, max_length=MAX_CSR_CHARACTERS, pattern=r"^[\x09-\x7e]*$")
+    certificate: str | None = Field(
+        default=None, max_length=MAX_CERTIFICATE_CHARACTERS, pattern=r"^[\x09-\x7e]*$"
+    )
 
 
 class CredentialView(Outgoing):

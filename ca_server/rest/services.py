@@ -18,11 +18,7 @@ EXTENSION = "sealkeeper.rest"
 
 @dataclass(frozen=True, slots=True)
 class RestServices:
-    """One a process, made after fork.
-
-    `proxy_socket` says that a proxy on our unix socket ends TLS and passes client certificates on in the
-    `Client-Cert` header (RFC 9440); over TCP that header is never looked at (R32).
-    """
+    """One a process, made after fork."""
 
     context: Context
     mint: Mint
@@ -30,7 +26,6 @@ class RestServices:
     policies: PolicyStore
     chains: Chains
     refusals: RefusalLog
-    proxy_socket: bool = False
 
 
 def services() -> RestServices:

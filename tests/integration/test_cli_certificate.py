@@ -9,7 +9,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import NameOID
 
+from ca_server.cli import private_keys
+from ca_server.cli.private_keys import parse_name
 from ca_server.core.authorization import Role
 from tests.fixtures.commands import sealkeeper
 from tests.fixtures.issuing import make_csr
@@ -74,6 +77,37 @@ def test_from_a_new_key_to_a_renewed_and_a_revoked_certificate(issuing, run, tmp
     assert {each["id"]: each["status"] for each in listed} == {renewed_id: "valid", certificate_id: "revoked"}
     assert run("list", "--status", "valid").stdout.split("\t")[0] == renewed_id
     assert len(run("list", "--limit", "1").stdout.splitlines()) == 1
+
+
+def test_no_certificate_is_asked_for_that_has_no_place(run, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    out = tmp_path / "file" / "live"
+    done = run("issue", "--profile", "tls-server", "--san", "a.example.com", "--out", out, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"sealkeeper: {out}: Not a directory\n"
+    assert json.loads(run("list", "--json").stdout) == []
+
+
+def test_a_renewed_certificate_keeps_its_whole_subject(issuing, run, serve_https, tmp_path):
+    token = tmp_path / "any"
+    token.write_text(issuing.token(Role.OFFICER))
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, "gateway.example.com"),
+            x509.NameAttribute(NameOID.SERIAL_NUMBER, "32473-gateway-0042"),
+        ]
+    )
+    names = [parse_name("gateway.example.com"), parse_name("urn:dev:ops:32473-gateway-0042")]
+    csr = tmp_path / "device.csr"
+    csr.write_text(private_keys.make_csr(key, names, subject))
+    out = tmp_path / "device"
+    run("issue", "--profile", "device-identity", "--csr", csr, "--out", out, token=token)
+    first = x509.load_pem_x509_certificate((out / "cert.pem").read_bytes())
+    run("renew", out, token=token)
+    renewed = x509.load_pem_x509_certificate((out / "cert.pem").read_bytes())
+    assert renewed.serial_number != first.serial_number
+    assert renewed.subject == first.subject == subject
 
 
 def test_a_csr_of_somebody_elses_key(run, tmp_path):

@@ -40,6 +40,19 @@ def test_a_token_is_made_listed_and_ended(appliance, tmp_path):
     assert [line.split("\t")[2] for line in lines if line.startswith(second)] == ["ended"]
 
 
+def test_no_token_is_made_whose_secret_has_no_place(appliance, tmp_path):
+    """And no file stays for a token that is not made."""
+    config = ("--config", str(appliance.config_file))
+    nowhere, nothing = tmp_path / "none" / "token", tmp_path / "token"
+    arguments = ("create", "--role", "auditor", "--name", "homeless")
+    done = sealkeeper("token", *arguments, "--out", str(nowhere), *config, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"sealkeeper: {nowhere}: No such file or directory\n"
+    assert '"homeless"' not in sealkeeper("token", "list", "--json", *config).stdout
+    too_long = sealkeeper("token", *arguments, "--valid", "900d", "--out", str(nothing), *config, check=False)
+    assert (too_long.returncode, nothing.exists()) == (1, False)
+
+
 def test_bad_options_are_told_in_one_line(appliance):
     config = ("--config", str(appliance.config_file))
     for options, code in (

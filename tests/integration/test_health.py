@@ -10,16 +10,24 @@ from ca_server.services.context import Context
 from ca_server.services.health import MAX_LOG_LAG, require_audit_log, require_database
 from ca_server.store.audit import open_log
 from ca_server.store.engine import Database
+from tests.fakes.clock import SetClock
 
 
 def test_a_database_without_a_log_is_not_ready(issuing):
     with pytest.raises(CaError) as caught:
         require_database(issuing.context)
     assert caught.value.kind is Kind.NOT_READY
+    assert "is 'sealkeeper worker' running?" in caught.value.detail
     with issuing.context.database.write() as unit:
         open_log(unit, "ca.test/log")
         unit.commit_unaudited("a test begins a log")
     require_database(issuing.context)
+
+
+def test_an_empty_database_wants_a_ceremonys_bundle(database):
+    with pytest.raises(CaError, match="sealkeeper init") as caught:
+        require_database(Context(SetClock(), database, "test"))
+    assert caught.value.kind is Kind.NOT_READY
 
 
 def test_an_event_may_wait_but_not_for_long(issuing):

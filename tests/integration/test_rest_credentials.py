@@ -31,11 +31,12 @@ def test_a_token_made_over_rest_works_until_it_is_ended(http):
     made = http("POST", TOKENS, {**body, "valid_days": 7})
     assert made.status_code == 201
     token = made.get_json()
+    assert made.headers["Location"] == f"{TOKENS}/{token['id']}"
     assert token["not_after"] == "2027-03-08T12:00:00Z"
     assert token["profiles"] == ["tls-*"]
     own = {"Authorization": f"Bearer {token['secret']}"}
     assert http("GET", "/api/v1/profiles", headers=own).status_code == 200
-    assert http("DELETE", f"{TOKENS}/{token['id']}").status_code == 204
+    assert http("DELETE", made.headers["Location"]).status_code == 204
     assert http("GET", "/api/v1/profiles", headers=own).status_code == 401
     assert http("DELETE", f"{TOKENS}/{token['id']}").status_code == 404
     listed = {each["id"]: each for each in http("GET", TOKENS).get_json()["items"]}
@@ -102,7 +103,8 @@ def test_a_grant_by_certificate_is_a_grant_to_its_key(issuing, http):
     same_key = {"spki_sha256": spki_sha256(key.public_key())}
     again = http("POST", GRANTS, {"name": "y", "role": "auditor", **same_key})
     assert (again.status_code, again.get_json()["rule_ids"]) == (409, ["ACCESS-TAKEN"])
-    assert http("DELETE", f"{GRANTS}/{made.get_json()['id']}").status_code == 204
+    assert made.headers["Location"] == f"{GRANTS}/{made.get_json()['id']}"
+    assert http("DELETE", made.headers["Location"]).status_code == 204
 
 
 def test_a_grant_needs_one_key_that_is_certified_here(issuing, http):

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from sqlalchemy import text
 
 from ca_server.core.authorization import Role
+from ca_server.core.csr import MAX_CSR_BYTES
 from ca_server.rest.bodies import MAX_BODY_BYTES
 from tests import world
 from tests.fixtures.commands import tool
@@ -139,6 +140,8 @@ def test_an_unknown_profile_is_not_found(issuing):
     ("csr", "rule"),
     [
         ("x", "CSR-ENCODING"),
+        ("x" * (MAX_CSR_BYTES + 1), "CSR-SIZE"),
+        ("x" * (MAX_BODY_BYTES - 1024), "CSR-SIZE"),
         ("-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n", "CSR-ENCODING"),
     ],
 )
@@ -175,7 +178,7 @@ def test_a_csr_with_a_bad_signature_is_refused(caller):
         (b"{}", "text/plain", 415, set()),
         (b"{}", "", 415, set()),
         (b"{}", "application/problem+json", 415, set()),
-        (b" " * (MAX_BODY_BYTES + 1), "application/json", 413, set()),
+        (b" " * (MAX_BODY_BYTES + 1), "application/json", 413, {"REST-SIZE"}),
     ],
 )
 def test_r31_bad_bodies_are_problems(issuing, caller, data, content_type, status, rules):
@@ -222,7 +225,7 @@ def test_r32_a_chunked_body_is_cut_at_the_cap(caller):
         headers=caller.headers(**{"Idempotency-Key": "k", "Transfer-Encoding": "chunked"}),
         environ_overrides={"wsgi.input_terminated": True},
     )
-    problem(response, 413)
+    problem(response, 413, "REST-SIZE")
     assert body.taken <= 2 * MAX_BODY_BYTES
 
 

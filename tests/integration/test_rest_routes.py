@@ -42,6 +42,7 @@ ROUTES: set[tuple[str, str, Action | None]] = {
     ("GET", "/api/v1/openapi.json", None),
     ("GET", "/api/v1/profiles", Action.READ_PROFILE),
     ("GET", "/api/v1/profiles/<profile_name>", Action.READ_PROFILE),
+    ("GET", "/health", None),
     ("GET", "/intermediates.pem", None),
     ("GET", "/livez", None),
     ("GET", "/readyz", None),
@@ -170,6 +171,13 @@ def test_every_answer_has_an_id_and_safe_headers(issuing):
         assert response.headers["Strict-Transport-Security"]
     for hostile in ("x" * 65, "a b", "<script>", "ä"):
         assert client.get("/livez", headers={"X-Request-Id": hostile}).headers["X-Request-Id"] != hostile
+
+
+def test_both_doors_say_that_they_live(issuing):
+    for app in (issuing.api(), issuing.publication()):
+        for path in ("/health", "/livez"):
+            response = app.test_client().get(path)
+            assert (response.status_code, response.get_json()) == (200, {"status": "ok"})
 
 
 @pytest.mark.parametrize("path", ["//api//v1//profiles", "/api/v1/profiles/", "/api/v1/%2e%2e/livez", "/api"])

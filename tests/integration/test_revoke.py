@@ -76,15 +76,19 @@ def test_other_reasons_are_refused(hierarchy, reason):
 
 
 @pytest.mark.parametrize(
-    ("principal", "rule_id"),
-    [(AUDITOR, "REVOKE-ROLE"), (STRANGER, "REVOKE-OWNER")],
+    ("principal", "kind", "told", "rule_id"),
+    [
+        (AUDITOR, Kind.FORBIDDEN, "REVOKE-ROLE", "REVOKE-ROLE"),
+        (STRANGER, Kind.NOT_FOUND, "REVOKE-UNKNOWN", "REVOKE-OWNER"),
+    ],
     ids=["auditor", "another requester"],
 )
-def test_r4_nobody_revokes_what_is_not_theirs(hierarchy, principal, rule_id):
+def test_r4_nobody_revokes_what_is_not_theirs(hierarchy, principal, kind, told, rule_id):
+    """A stranger is told that there is nothing; the log says what it was."""
     leaf = hierarchy.issue()
     own = hierarchy.issue("own.example.test", owner=principal.id)
     error = refusal(revoke_certificate, hierarchy.context, principal, leaf.id, "unspecified")
-    assert (error.kind, error.rule_ids) == (Kind.FORBIDDEN, (rule_id,))
+    assert (error.kind, error.rule_ids) == (kind, (told,))
     assert not in_force(hierarchy, leaf)
     assert not in_force(hierarchy, own)
     [event] = hierarchy.events("revoke.refused")

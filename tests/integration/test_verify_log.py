@@ -23,6 +23,7 @@ from ca_server.services.audit_reading import AuditReader
 from ca_server.services.verify_log import MAX_FINDINGS, Audit, Verdict, verify_log
 from tests.fakes.audit_log import AuditLog, MemorySigner
 from tests.fakes.served_log import served
+from tests.fixtures.commands import sealkeeper
 
 
 @pytest.fixture
@@ -275,6 +276,20 @@ def test_the_command_says_bad_and_cannot_tell(log, run, tmp_path):
     assert gone.exit_code == 2
     assert "AUDIT-FETCH" in gone.stderr
     assert not (tmp_path / "never").exists()
+
+
+def test_a_certificate_that_is_not_in_the_log_is_a_failure_and_no_outage(log):
+    log.add(3)
+    log.sequence_all()
+    with served(log) as url:
+        source = HttpLog(url)
+        with pytest.raises(CaError, match="is not in the log") as caught:
+            source.fetch(f"proof/{'0' * 64}", 8192)
+        source.close()
+        done = sealkeeper("audit", "proof", "0" * 64, "--url", url, "--vkey", log.vkey, check=False)
+    assert (caught.value.kind, caught.value.rule_ids) == (Kind.NOT_FOUND, ("AUDIT-FETCH",))
+    assert done.returncode == 1
+    assert "is not in the log" in done.stderr
 
 
 @pytest.mark.parametrize("vkey", ["nonsense", "a+b+c", ""])

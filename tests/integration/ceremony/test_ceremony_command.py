@@ -201,7 +201,7 @@ def test_init_makes_the_database_and_says_what_is_in_it(folder, config_file):
     report = json.loads(done.stdout)
     assert report["bundle_sha256"] == digest(bundle)
     assert [authority["id"] for authority in report["authorities"]] == ["root-r1", "issuing-i1"]
-    assert "next: sealkeeper" in done.stderr
+    assert "--role administrator --name NAME --profile '*' --allow '*' --config" in done.stderr
     assert "warning" not in done.stderr
     again = sealkeeper(*arguments, check=False)
     assert again.returncode == 1

@@ -9,13 +9,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from ca_server.cli.private_keys import (
+    NewFiles,
     make_csr,
     make_key,
     make_key_like,
+    make_subject,
     parse_name,
     require_free,
     write_aside,
-    write_files,
 )
 from ca_server.core.csr import parse_csr
 from ca_server.core.errors import CaError
@@ -52,7 +53,7 @@ def test_a_key_and_another_like_it(kty, kind):
     assert isinstance(key, kind)
     assert isinstance(another, kind)
     assert another.public_key() != key.public_key()
-    csr = parse_csr(make_csr(key, [parse_name("a.example.com")], "a.example.com").encode())
+    csr = parse_csr(make_csr(key, [parse_name("a.example.com")], make_subject("a.example.com")).encode())
     assert {str(each) for each in csr.identifiers} == {"dns:a.example.com"}
 
 
@@ -67,12 +68,33 @@ PEM = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 def test_files_are_those_that_certbots_users_expect(tmp_path):
     out = tmp_path / "a" / "b"
     key = make_key("EC", "P-256", 2048)
-    write_files(out, PEM.format("leaf") + PEM.format("issuer"), key)
+    files = NewFiles(out, key)
+    assert {each.name[0] for each in out.iterdir()} == {"."}
+    files.complete(PEM.format("leaf") + PEM.format("issuer"))
     assert (out / "cert.pem").read_text() == PEM.format("leaf")
     assert (out / "chain.pem").read_text() == PEM.format("issuer")
     assert (out / "fullchain.pem").read_text() == PEM.format("leaf") + PEM.format("issuer")
     assert stat.S_IMODE((out / "privkey.pem").stat().st_mode) == 0o600
     assert len(list(out.iterdir())) == 4
+
+
+@pytest.mark.parametrize("with_key", [True, False])
+def test_files_that_come_to_nothing_leave_nothing(tmp_path, with_key):
+    NewFiles(tmp_path / "a" / "b", make_key("EC", "P-256", 2048) if with_key else None).discard()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "cert.pem").write_text("mine")
+    NewFiles(tmp_path, None).discard()
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("cert.pem", "mine")]
+
+
+def test_a_folder_that_cannot_be_had_is_told_before_anything_is_asked(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError):
+        NewFiles(tmp_path / "file" / "live", None)
+    (tmp_path / "out" / ".chain.pem.new").mkdir(parents=True)
+    with pytest.raises(OSError):
+        NewFiles(tmp_path / "out", make_key("EC", "P-256", 2048))
+    assert [each.name for each in (tmp_path / "out").iterdir()] == [".chain.pem.new"]
 
 
 def test_what_is_there_is_not_replaced_unasked(tmp_path):
