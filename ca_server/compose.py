@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,6 @@ from pathlib import Path
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from ca_server.config import Config
@@ -40,6 +40,7 @@ from ca_server.services.publish_crl import CrlSettings, publish_due_crls
 from ca_server.services.recover import LeftBehind, RecoverySettings, count_open_intents
 from ca_server.services.sequence import LogKey, check_anchor, sequence_all
 from ca_server.services.startup import announce_start
+from ca_server.services.stored_intent import IntentCheck
 from ca_server.store.anchor import FileAnchor
 from ca_server.store.authorities import list_authorities
 from ca_server.store.engine import Database
@@ -51,6 +52,8 @@ log = structlog.get_logger(__name__)
 
 PROTOCOLS = ("rest", "server")
 READY_SECONDS = 30
+EXIT_SIGNATURE_UNKNOWN = 70
+POLL_SECONDS = 0.2
 # Seconds of linting in every two: what was issued is checked in the end, and nothing else waits for it.
 LINT_BUDGET = 0.3
 
@@ -107,7 +110,7 @@ def open_issuance(config: Config, process: str, recovery: RecoverySettings | Non
     lane = Lane(
         Outcomes(context),
         AuthoritySigners(config, context),
-        LeftBehind(context, recovery or RecoverySettings()),
+        LeftBehind(context, IntentCheck(context, policies, issuers), recovery or RecoverySettings()),
         settings=LaneSettings(),
         die=_die,
     )
@@ -218,33 +221,42 @@ class AuthoritySigners:
 
 
 def _die(reason: str) -> None:
-    """End this worker process; the master starts another, whose recovery decides what was signed."""
+    """End this process at once; the master starts another, whose recovery decides what was signed.
+
+    At once, for a graceful stop would wait for the very call that hangs. Half a second lets those be
+    answered who can be.
+    """
     log.critical("process.ends", reason=reason)
-    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Timer(0.5, os._exit, [EXIT_SIGNATURE_UNKNOWN]).start()
 
 
 def renew_own_certificate(config: Config, *, even_if_not_due: bool) -> IssuedCertificate | None:
     """Issue the server's own certificate when it is due, and write it where the HTTPS door finds it.
 
+    Due or not, the authorities of clients are written as they are now: one may have been imported.
+
     Raises:
         CaError: the profile refuses the names, or the HSM or database is away.
     """
+    key = _tls_key(config)
+    above = _write_client_authorities(config)
     chain_file = tls_files(config).chain
     present = x509.load_pem_x509_certificate(chain_file.read_bytes()) if chain_file.exists() else None
-    if not even_if_not_due and not is_due(present, config.server.names, SystemClock().now()):
+    names = config.server.names
+    if not even_if_not_due and not is_due(present, key.public_key(), names, SystemClock().now()):
         return None
     issuance = open_issuance(config, "tls")
     try:
         issuance.lane.wait_until_ready(READY_SECONDS)
-        key = _tls_key(config)
-        issued = issue_own_certificate(issuance.gate, issuance.mints["server"], key, config.server.names)
-        _write_tls_files(config, issuance.context, issued)
+        issued = issue_own_certificate(issuance.gate, issuance.mints["server"], key, names)
+        leaf = x509.load_der_x509_certificate(issued.der)
+        _write_pem(chain_file, [leaf, above[issued.authority_id]])
     finally:
         issuance.close()
     return issued
 
 
-def _tls_key(config: Config) -> CertificateIssuerPrivateKeyTypes:
+def _tls_key(config: Config) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
     key = load_pem_private_key(config.server.tls_key.read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise CaError(Kind.BAD_PUBLIC_KEY, f"{config.server.tls_key} is neither an EC nor an RSA key")
@@ -260,12 +272,17 @@ def settle_left_behind(config: Config) -> tuple[int, int]:
     issuance = open_issuance(config, "recover", RecoverySettings(grace=timedelta()))
     context = issuance.context
     try:
-        before = count_open_intents(context)
+        before = left = count_open_intents(context)
         issuance.lane.wait_until_ready(READY_SECONDS)
-        issuance.lane.stop()
-        left = count_open_intents(context)
+        deadline = time.monotonic() + READY_SECONDS
+        while left and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            now_left = count_open_intents(context)
+            # Whatever is settled shows that there is more to come.
+            deadline = time.monotonic() + READY_SECONDS if now_left < left else deadline
+            left = now_left
     finally:
-        context.database.close()
+        issuance.close()
     return before, left
 
 
@@ -305,19 +322,26 @@ def tls_files(config: Config) -> TLSFiles:
     return TLSFiles(folder / "chain.pem", config.server.tls_key, folder / "clients.pem")
 
 
-def _write_tls_files(config: Config, context: Context, issued: IssuedCertificate) -> None:
-    files = tls_files(config)
-    files.chain.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with context.database.read() as connection:
-        authorities = list_authorities(connection)
-    above = {each.id: x509.load_der_x509_certificate(each.certificate_der) for each in authorities}
-    leaf = x509.load_der_x509_certificate(issued.der)
-    _write_pem(files.client_authorities, list(above.values()))
-    _write_pem(files.chain, [leaf, above[issued.authority_id]])
+def _write_client_authorities(config: Config) -> dict[str, x509.Certificate]:
+    """Write the certificates of all our authorities, and return them by authority id."""
+    path = tls_files(config).client_authorities
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    context = open_context(config)
+    try:
+        with context.database.read() as connection:
+            authorities = list_authorities(connection)
+    finally:
+        context.database.close()
+    certificates = {each.id: x509.load_der_x509_certificate(each.certificate_der) for each in authorities}
+    _write_pem(path, list(certificates.values()))
+    return certificates
 
 
 def _write_pem(path: Path, certificates: list[x509.Certificate]) -> None:
-    """Replace a file as a whole, so that a running server never reads half of it."""
+    """Replace a file as a whole, so that a running server never reads half of it; not by the same again."""
+    pem = b"".join(each.public_bytes(Encoding.PEM) for each in certificates)
+    if path.exists() and path.read_bytes() == pem:
+        return
     temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(b"".join(each.public_bytes(Encoding.PEM) for each in certificates))
+    temporary.write_bytes(pem)
     temporary.rename(path)

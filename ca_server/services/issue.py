@@ -31,6 +31,7 @@ from ca_server.services.outcome import (
     read_issued,
 )
 from ca_server.services.recover import resume_entry
+from ca_server.services.stored_intent import IntentCheck
 from ca_server.store.issuance import (
     StoredIdempotencyKey,
     StoredIntent,
@@ -42,6 +43,8 @@ from ca_server.store.issuance import (
     stored_names,
 )
 from ca_server.store.unit_of_work import BrokenRule
+
+GIVEN_UP = "this request was given up; send it again with a new Idempotency-Key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class Gate:
         self._issuers = issuers
         self._seals = seals
         self._lints = lints
+        self._check = IntentCheck(context, policies, issuers)
         self._lane = lane
 
     def issue(self, request: CertificateRequest) -> IssuedCertificate:
@@ -139,21 +143,24 @@ class Gate:
         if known.intent is not None:
             if known.compromised:
                 raise refuse(Kind.BAD_PUBLIC_KEY, "KEY-COMPROMISED", "this key is on the compromise list")
+            if self._check.objection(known.intent):
+                raise CaError(Kind.CONFLICT, GIVEN_UP)
             principal = request.authorization.principal
             return self._lane.submit(
                 resume_entry(known.intent, actor_of(principal), principal.id, request.authorization.protocol)
             )
         issued = read_issued(self._context, request_id)
         if issued is None:
-            raise CaError(Kind.CONFLICT, "this request was given up; send it again with a new key")
+            raise CaError(Kind.CONFLICT, GIVEN_UP)
         return issued
 
     def _entry(self, request: CertificateRequest, *, compromised: bool) -> LaneEntry:
         """Judge a request and prepare what the lane stores and signs."""
-        stored = self._stored_request(request)
+        now = self._context.clock.now()
+        stored = self._stored_request(request, now)
         profile = self._profile(request, stored)
         issuer = self._issuers.current()
-        facts = self._facts(request.csr, issuer, compromised=compromised)
+        facts = self._facts(request.csr, issuer, now, compromised=compromised)
         try:
             fields = decide(
                 request.csr,
@@ -166,9 +173,15 @@ class Gate:
             serial_number = x509.random_serial_number()
             unsigned = build_certificate(fields, issuer, serial_number)
             self._lints.require(unsigned, fields, issuer)
-        except CaError as refusal:
-            self._record_refusal(request, stored, profile.sha256, refusal)
+        except CaError as broken:
+            self._record_refusal(request, stored, profile.sha256, broken)
             raise
+        except ValueError as error:
+            refusal = refuse(
+                Kind.POLICY_REFUSED, "PROFILE-ENCODING", f"a name cannot be encoded as X.509 asks: {error}"
+            )
+            self._record_refusal(request, stored, profile.sha256, refusal)
+            raise refusal from error
         return self._intend(request, stored, fields, issuer, unsigned, serial_number)
 
     def _profile(self, request: CertificateRequest, stored: StoredRequest) -> Profile:
@@ -178,9 +191,9 @@ class Gate:
             self._record_refusal(request, stored, "", refusal)
             raise
 
-    def _facts(self, csr: Csr, issuer: IssuerFacts, *, compromised: bool) -> Facts:
+    def _facts(self, csr: Csr, issuer: IssuerFacts, now: datetime, *, compromised: bool) -> Facts:
         return Facts(
-            now=self._context.clock.now(),
+            now=now,
             issuer=issuer,
             site=self._policies.site,
             compromised=compromised,
@@ -189,8 +202,7 @@ class Gate:
             approvals=0,
         )
 
-    def _stored_request(self, request: CertificateRequest) -> StoredRequest:
-        now = self._context.clock.now()
+    def _stored_request(self, request: CertificateRequest, now: datetime) -> StoredRequest:
         authorization = request.authorization
         requested = {
             "identifiers": sorted(str(each) for each in authorization.identifiers),

@@ -1,4 +1,4 @@
-"""Which authority issues for which profile, and what the gate must know of it."""
+"""Which authority issues, and what the gate must know of it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,19 @@ class Issuers:
         if not self._active:
             raise CaError(Kind.NOT_READY, "there is no issuing authority: run 'sealkeeper init' first")
         return max(self._active.values(), key=lambda facts: facts.certificate.not_valid_after_utc)
+
+    def __contains__(self, authority_id: object) -> bool:
+        return authority_id in self._active
+
+    def get(self, authority_id: str) -> IssuerFacts:
+        """An active authority by its id.
+
+        Raises:
+            CaError: not_ready, it is not active, or was not when this process started.
+        """
+        if authority_id not in self._active:
+            raise CaError(Kind.NOT_READY, f"authority {authority_id} does not issue here", retry_after=60)
+        return self._active[authority_id]
 
 
 def read_issuers(context: Context, *, public_url: str, ocsp_url: str) -> Issuers:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -62,12 +63,13 @@ class Recovery(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LaneSettings:
-    """How many may wait, how many go together, how long a caller waits (seconds)."""
+    """How many may wait, how many go together; seconds a caller waits, a look takes, a hang is one."""
 
     queue_length: int = 1024
     batch_size: int = 64
     patience: float = 30.0
     idle: float = 1.0
+    hang: float = 60.0
 
 
 @dataclass(slots=True)
@@ -100,6 +102,8 @@ class Lane:
         self._thread = threading.Thread(target=self._run, name="lane", daemon=True)
         self._signers: Signers | None = None
         self._told = ""
+        self._ended = False
+        self._busy_since: float | None = None
         self._trouble: HsmUnavailable | HsmRefused | None = HsmUnavailable("the HSM is being opened", 1)
 
     def start(self) -> None:
@@ -119,8 +123,15 @@ class Lane:
         Raises:
             CaError: unavailable, with the reason.
         """
-        if not self._thread.is_alive():
-            raise CaError(Kind.UNAVAILABLE, "the signing lane has ended", retry_after=5)
+        if self._ended:
+            raise _ended()
+        busy_since = self._busy_since
+        if busy_since is not None and time.monotonic() - busy_since > self._settings.hang:
+            self._die("the HSM or the database hangs")
+            raise CaError(Kind.UNAVAILABLE, "signing hangs", retry_after=30)
+        self._require_hsm()
+
+    def _require_hsm(self) -> None:
         if self._trouble is not None:
             raise _towards_client(self._trouble) from self._trouble
 
@@ -158,6 +169,8 @@ class Lane:
             self._places.put_nowait(place)
         except queue.Full:
             raise CaError(Kind.UNAVAILABLE, "too many are waiting to be signed", retry_after=1) from None
+        if self._ended:
+            self._refuse_waiting()
         try:
             return place.answer.result(self._settings.patience)
         except FutureTimeoutError:
@@ -165,24 +178,45 @@ class Lane:
             raise CaError(Kind.UNAVAILABLE, "signing takes too long", retry_after=5) from None
 
     def _run(self) -> None:
-        next_look = 0.0
-        while not (self._stopping.is_set() and self._places.empty()):
-            batch: list[_Place] = []
-            try:
+        try:
+            next_look = 0.0
+            while not (self._stopping.is_set() and self._places.empty()):
                 if time.monotonic() >= next_look:
-                    self._look_around()
                     next_look = time.monotonic() + self._settings.idle
+                    self._take([], self._look_around)
                 batch = self._gather()
                 if batch:
-                    self._issue(batch)
-            except SignatureUnknown as error:
-                _fail(batch, CaError(Kind.UNAVAILABLE, "the HSM did not answer in time", retry_after=5))
-                self._die(f"signature unknown: {error}")
+                    self._take(batch, partial(self._issue, batch))
+        except SignatureUnknown as error:
+            self._die(f"signature unknown: {error}")
+        finally:
+            self._ended = True
+            self._refuse_waiting()
+            self._source.close()
+
+    def _take(self, batch: list[_Place], work: Callable[[], None]) -> None:
+        """Do one piece of work; a bug met by one batch must not end the lane for all."""
+        self._busy_since = time.monotonic()
+        try:
+            work()
+        except SignatureUnknown:
+            _fail(batch, CaError(Kind.UNAVAILABLE, "the HSM did not answer in time", retry_after=5))
+            raise
+        except Exception:
+            log.exception("lane.bug", batch=len(batch))
+            _fail(batch, CaError(Kind.INTERNAL, "an internal error; it has been logged"))
+        finally:
+            self._busy_since = None
+
+    def _refuse_waiting(self) -> None:
+        """Nobody is left waiting at a lane that has ended."""
+        while True:
+            try:
+                place = self._places.get_nowait()
+            except queue.Empty:
                 return
-            except Exception:
-                log.exception("lane.bug", batch=len(batch))
-                _fail(batch, CaError(Kind.INTERNAL, "an internal error; it has been logged"))
-        self._source.close()
+            if place and place.answer.set_running_or_notify_cancel():
+                place.answer.set_exception(_ended())
 
     def _gather(self) -> list[_Place]:
         """Everybody who waits by now, or nobody after a quiet while."""
@@ -199,7 +233,7 @@ class Lane:
         """Take one batch the whole way; whatever goes wrong is told to those it concerns."""
         LANE_BATCH.observe(len(batch))
         try:
-            self.require_ready()
+            self._require_hsm()
             self._outcomes.store_intents([place.entry for place in batch])
         except BrokenRule as error:
             self._one_by_one(batch, error)
@@ -210,13 +244,12 @@ class Lane:
         signed = [(place, done) for place in batch if (done := self._sign(place)) is not None]
         if not signed:
             return
-        try:
-            issued = self._outcomes.store_certificates([done for _, done in signed])
-        except CaError as error:
-            _fail([place for place, _ in signed], error)
-            return
-        for (place, _), certificate in zip(signed, issued, strict=True):
-            place.answer.set_result(certificate)
+        answers = self._outcomes.store_certificates([done for _, done in signed])
+        for (place, _), answer in zip(signed, answers, strict=True):
+            if isinstance(answer, CaError):
+                place.answer.set_exception(answer)
+            else:
+                place.answer.set_result(answer)
 
     def _one_by_one(self, batch: list[_Place], error: BrokenRule) -> None:
         """One bad entry must not spoil the others' commit."""
@@ -230,7 +263,7 @@ class Lane:
         """THE use of a CA key: exactly the bytes of the stored intent, verified by the door."""
         intent = place.entry.intent
         try:
-            self.require_ready()
+            self._require_hsm()
             signer = (self._signers or {})[intent.authority_id]
             started = time.perf_counter()
             signature = signer.sign(intent.tbs, SignatureAlgorithm(intent.signature_algorithm))
@@ -289,11 +322,18 @@ class Lane:
 
     def _settle(self) -> None:
         try:
-            for entry in self._recovery.open_entries():
-                if entry.intent.authority_id in (self._signers or {}):
-                    self._issue([_Place(entry)])
+            entries = self._recovery.open_entries()
         except CaError as error:
             log.warning("recovery.postponed", reason=error.detail)
+            return
+        for entry in entries:
+            if entry.intent.authority_id in (self._signers or {}):
+                place = _Place(entry)
+                self._take([place], partial(self._issue, [place]))
+
+
+def _ended() -> CaError:
+    return CaError(Kind.UNAVAILABLE, "the signing lane has ended", retry_after=5)
 
 
 def _fail(batch: list[_Place], error: CaError) -> None:

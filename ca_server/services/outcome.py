@@ -24,9 +24,11 @@ from ca_server.store.issuance import (
     StoredRequest,
     find_issued,
     insert_intents,
+    is_compromised,
     settle_intents,
     stored_names,
 )
+from ca_server.store.unit_of_work import BrokenRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,10 @@ class IssuedCertificate:
     der: bytes
 
 
+class KeyReported(BrokenRule):
+    """A key came onto the compromise list between the decision and T1."""
+
+
 class Outcomes:
     """Writes intents and certificates with their events, in whole batches."""
 
@@ -91,12 +97,16 @@ class Outcomes:
 
         Raises:
             BrokenRule: a serial number or idempotency key is taken; nothing was stored.
+            KeyReported: a key of the batch is on the compromise list by now; nothing was stored.
             CaError: unavailable, the database is away.
         """
         new = [(entry.intent, entry.new) for entry in entries if entry.new]
         if not new:
             return
         with self._context.database.write() as unit:
+            # The key may have been reported since the gate looked; after T1 an outcome is owed.
+            if any(is_compromised(unit.connection, entry.summary.spki_sha256) for entry in entries):
+                raise KeyReported
             insert_intents(
                 unit,
                 [each.request for _, each in new],
@@ -105,20 +115,20 @@ class Outcomes:
             )
             unit.commit(*(each.event for _, each in new))
 
-    def store_certificates(self, batch: Sequence[Signed]) -> list[IssuedCertificate]:
-        """T2: certificates and `issue.done` events, in the batch's order.
+    def store_certificates(self, batch: Sequence[Signed]) -> list[IssuedCertificate | CaError]:
+        """T2: certificates and `issue.done` events; one answer for each, in the batch's order.
 
         Where somebody else settled an intent first, that certificate is the answer and ours is dropped.
-
-        Raises:
-            CaError: unavailable, the database is away; the intents stay open.
+        Where the database is away the answer is its error, and the intent stays open.
         """
         try:
-            return self._store(batch)
+            return list(self._store(batch))
         except AlreadySettled:
             if len(batch) > 1:
                 return [self.store_certificates([each])[0] for each in batch]
             return [self._settled_by_another(batch[0].entry.intent)]
+        except CaError as error:
+            return [error] * len(batch)
 
     def _store(self, batch: Sequence[Signed]) -> list[IssuedCertificate]:
         events: list[Event] = []
@@ -152,11 +162,12 @@ class Outcomes:
         }
         return self._context.event("issue.done", entry.actor, data, ref=intent.event_id)
 
-    def _settled_by_another(self, intent: StoredIntent) -> IssuedCertificate:
-        found = read_issued(self._context, intent.request_id)
-        if found is None:
-            raise CaError(Kind.UNAVAILABLE, "this request was given up; send it again", retry_after=1)
-        return found
+    def _settled_by_another(self, intent: StoredIntent) -> IssuedCertificate | CaError:
+        try:
+            found = read_issued(self._context, intent.request_id)
+        except CaError as error:
+            return error
+        return found or CaError(Kind.CONFLICT, "this request was given up; send it again with a new key")
 
 
 def read_issued(context: Context, request_id: str) -> IssuedCertificate | None:

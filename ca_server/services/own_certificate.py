@@ -7,7 +7,10 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificateIssuerPrivateKeyTypes,
+    CertificatePublicKeyTypes,
+)
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_server.core.authorization import Mint, Principal, Role
@@ -23,9 +26,14 @@ _OURSELVES = Principal(
 )
 
 
-def is_due(certificate: x509.Certificate | None, names: tuple[str, ...], now: datetime) -> bool:
-    """Whether the certificate is missing, is for other names, or has lived two thirds of its life."""
-    if certificate is None:
+def is_due(
+    certificate: x509.Certificate | None,
+    key: CertificatePublicKeyTypes,
+    names: tuple[str, ...],
+    now: datetime,
+) -> bool:
+    """Whether it is missing, is for another key or other names, or has lived two thirds of its life."""
+    if certificate is None or certificate.public_key() != key:
         return True
     wanted = x509.SubjectAlternativeName([_general_name(name) for name in names])
     carried = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

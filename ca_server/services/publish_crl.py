@@ -248,7 +248,7 @@ def _store(context: Context, settings: CrlSettings, lease: Lease, draft: _Draft,
         "entries": intent.entries,
     }
     event = context.event("crl.done", _ACTOR, data, ref=draft.event.event_id)
-    next_at = to_epoch(context.clock.now() + settings.interval)
+    now = context.clock.now()
     with context.database.write() as unit:
         settled = crls.settle(
             unit,
@@ -260,5 +260,5 @@ def _store(context: Context, settings: CrlSettings, lease: Lease, draft: _Draft,
         )
         if not settled:
             raise CaError(Kind.UNAVAILABLE, "this CRL took too long and was given up", retry_after=1)
-        due_work.finish(unit, lease, next_at=next_at)
+        due_work.finish(unit, lease, now=to_epoch(now), next_at=to_epoch(now + settings.interval))
         unit.commit(event)

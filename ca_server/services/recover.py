@@ -11,13 +11,13 @@ from ca_server.core.audit.record import Actor
 from ca_server.core.clock import to_epoch
 from ca_server.services.context import Context, process_actor
 from ca_server.services.outcome import LaneEntry, summarize
+from ca_server.services.stored_intent import IntentCheck
 from ca_server.store.issuance import (
     AlreadySettled,
     StoredIntent,
     abandon_intent,
     count_open,
     find_request_owner,
-    is_compromised,
     open_intents,
 )
 
@@ -26,22 +26,22 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RecoverySettings:
-    """An intent younger than `grace` may be in somebody's hands; older than `give_up`, nobody waits."""
+    """An intent younger than `grace` may be in somebody's hands; `batch` are looked at together."""
 
     grace: timedelta = timedelta(seconds=15)
-    give_up: timedelta = timedelta(hours=24)
     batch: int = 100
 
 
 class LeftBehind:
     """Finds intents without outcome; the lane signs the identical TBS again."""
 
-    def __init__(self, context: Context, settings: RecoverySettings) -> None:
+    def __init__(self, context: Context, check: IntentCheck, settings: RecoverySettings) -> None:
         self._context = context
+        self._check = check
         self._settings = settings
 
     def open_entries(self) -> list[LaneEntry]:
-        """Intents to sign, after those that nobody should have any more were abandoned.
+        """Intents to sign, after those that must not be signed any more were abandoned.
 
         Raises:
             CaError: unavailable, the database is away.
@@ -50,31 +50,20 @@ class LeftBehind:
         with self._context.database.read() as connection:
             found = open_intents(
                 connection,
-                created_before=to_epoch(now - self._settings.grace),
+                created_before=to_epoch(now - self._settings.grace) + 1,
                 limit=self._settings.batch,
             )
             owners = {each.request_id: find_request_owner(connection, each.request_id) for each in found}
-            reasons = {
-                each.event_id: self._reason_to_abandon(
-                    each, compromised=is_compromised(connection, summarize(each.tbs).spki_sha256)
-                )
-                for each in found
-            }
-        for intent in found:
-            if reason := reasons[intent.event_id]:
-                self._abandon(intent, reason)
         recovery = process_actor("recovery")
-        return [
-            resume_entry(intent, recovery, *owners[intent.request_id])
-            for intent in found
-            if not reasons[intent.event_id]
-        ]
-
-    def _reason_to_abandon(self, intent: StoredIntent, *, compromised: bool) -> str | None:
-        if compromised:
-            return "key compromised"
-        age = to_epoch(self._context.clock.now()) - intent.created_at
-        return "too old" if age > self._settings.give_up.total_seconds() else None
+        entries = []
+        for intent in found:
+            if intent.authority_id not in self._check.issuers:
+                continue
+            if objection := self._check.objection(intent):
+                self._abandon(intent, objection)
+            else:
+                entries.append(resume_entry(intent, recovery, *owners[intent.request_id]))
+        return entries
 
     def _abandon(self, intent: StoredIntent, reason: str) -> None:
         event = self._context.event(

@@ -9,16 +9,15 @@ from typing import Any
 
 from cryptography import x509
 
-from ca_server.core.authorization import Authorization, Principal, Role
-from ca_server.core.clock import from_epoch, from_text, to_epoch, to_text
+from ca_server.core.clock import from_epoch, to_epoch, to_text
 from ca_server.core.csr import parse_csr
 from ca_server.core.errors import CaError
 from ca_server.core.extensions import extensions_of
-from ca_server.core.identifiers import parse_identifier
-from ca_server.core.policy import CertificateFields, Facts, IssuerFacts, decide
+from ca_server.core.policy import CertificateFields, Facts, IssuerFacts
 from ca_server.core.profile import Profile
 from ca_server.core.site import SiteRules
 from ca_server.services.context import Context
+from ca_server.services.replay import replay
 from ca_server.store.requests import PastRequest, compromised_keys, requests_since
 
 # Counts are always whole; of each kind of difference so many are shown.
@@ -113,7 +112,6 @@ def _replay(trial: Trial, request: PastRequest, compromised: Collection[str]) ->
 def _decide(
     profile: Profile, trial: Trial, request: PastRequest, compromised: Collection[str]
 ) -> CertificateFields | CaError:
-    requested = request.requested
     try:
         csr = parse_csr(request.csr_der)
         facts = Facts(
@@ -125,32 +123,9 @@ def _decide(
             debian_weak_keys=trial.debian_weak_keys,
             approvals=0,
         )
-        return decide(
-            csr,
-            _authorization(profile, request),
-            profile,
-            facts,
-            not_before=_time(requested["not_before"]),
-            not_after=_time(requested["not_after"]),
-        )
+        return replay(csr, request, profile, facts)
     except CaError as refusal:
         return refusal
-
-
-def _authorization(profile: Profile, request: PastRequest) -> Authorization:
-    """What the door authorized then. It has no seal: good for thinking alone, the gate would refuse it."""
-    requested = request.requested
-    return Authorization(
-        protocol=request.protocol,
-        principal=Principal(request.principal_id, Role(requested["role"]), "replay"),
-        profile=profile.name,
-        identifiers=frozenset(parse_identifier(text) for text in requested["identifiers"]),
-        seal=b"",
-    )
-
-
-def _time(text: str | None) -> datetime | None:
-    return from_text(text) if text else None
 
 
 def _describe(fields: CertificateFields, issuer: IssuerFacts) -> dict[str, Any]:

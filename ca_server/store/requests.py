@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, Select, select
 
 from ca_server.store.tables import certificate_request, compromised_key
 
@@ -35,28 +35,39 @@ def requests_since(connection: Connection, *, profile: str, created_at: int) -> 
     after = f"{digits[:8]}-{digits[8:]}"
     while True:
         rows = connection.execute(
-            select(*(certificate_request.c[name] for name in PastRequest.__dataclass_fields__))
-            .where(certificate_request.c.profile == profile)
-            .where(certificate_request.c.id > after)
+            _select()
+            .where(certificate_request.c.profile == profile, certificate_request.c.id > after)
             .order_by(certificate_request.c.id)
             .limit(PAGE)
         ).all()
-        for row in rows:
-            yield PastRequest(
-                id=row.id,
-                created_at=row.created_at,
-                protocol=row.protocol,
-                principal_id=row.principal_id,
-                csr_der=bytes(row.csr_der),
-                requested=json.loads(row.requested),
-                status=row.status,
-                rule_ids=tuple(json.loads(row.rule_ids)),
-            )
+        yield from map(_past_request, rows)
         if len(rows) < PAGE:
             return
         after = rows[-1].id
 
 
+def find_past_request(connection: Connection, request_id: str) -> PastRequest:
+    """One stored request; its intent's foreign key says that it is there."""
+    return _past_request(connection.execute(_select().where(certificate_request.c.id == request_id)).one())
+
+
 def compromised_keys(connection: Connection) -> frozenset[str]:
     """The SPKI digests of every key on the compromise list."""
     return frozenset(connection.execute(select(compromised_key.c.spki_sha256)).scalars())
+
+
+def _select() -> Select[Any]:
+    return select(*(certificate_request.c[name] for name in PastRequest.__dataclass_fields__))
+
+
+def _past_request(row: Row[Any]) -> PastRequest:
+    return PastRequest(
+        id=row.id,
+        created_at=row.created_at,
+        protocol=row.protocol,
+        principal_id=row.principal_id,
+        csr_der=bytes(row.csr_der),
+        requested=json.loads(row.requested),
+        status=row.status,
+        rule_ids=tuple(json.loads(row.rule_ids)),
+    )

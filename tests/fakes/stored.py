@@ -203,7 +203,7 @@ class Hierarchy:
                     serial_number=serial,
                     issued_event_id=done.event_id,
                     subject=certificate.subject.rfc4514_string(),
-                    names="[]",
+                    names=json.dumps([f"dns:{name}" for name in _dns_names(certificate)]),
                     spki_sha256=spki_sha256(certificate.public_key()),
                     not_before=to_epoch(certificate.not_valid_before_utc),
                     not_after=to_epoch(certificate.not_valid_after_utc),
@@ -212,6 +212,11 @@ class Hierarchy:
                 )
             )
             unit.commit(intent, done)
+
+
+def _dns_names(certificate: x509.Certificate) -> list[str]:
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return sorted(extension.value.get_values_for_type(x509.DNSName))
 
 
 def make_leaf(

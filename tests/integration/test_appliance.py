@@ -209,9 +209,9 @@ class Enrolling:
 
 
 def check_all_given(running: Running, enrolling: Enrolling) -> None:
-    settle_left_behind(running.appliance.config)
+    assert settle_left_behind(running.appliance.config)[1] == 0
     database = Database(running.appliance.config.database.url)
-    world.check(database, settled=False)
+    world.check(database)
     with database.read() as connection:
         stored = {row[0] for row in connection.execute(text("SELECT id FROM certificate"))}
     database.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.name import _ASN1Type
 from sqlalchemy import insert, text
 
 from ca_server.compose import open_issuance
@@ -21,6 +23,7 @@ from ca_server.core.errors import CaError, Kind
 from ca_server.services.issue import CertificateRequest, Idempotency
 from ca_server.services.outcome import Outcomes
 from ca_server.services.recover import LeftBehind, RecoverySettings
+from ca_server.services.stored_intent import IntentCheck
 from ca_server.store.tables import compromised_key
 from tests import world
 
@@ -148,6 +151,24 @@ def test_a_request_that_breaks_a_rule_a_thousand_times_is_logged_once_a_rule(iss
     assert world.check(issuance.context.database)["refused"] == 1
 
 
+def test_a_value_that_x509_cannot_write_is_refused_and_logged(issuance):
+    """An underscore is no PrintableString, which a serialNumber attribute must be."""
+    name = x509.Name(
+        [x509.NameAttribute(x509.NameOID.SERIAL_NUMBER, "32473-gateway_0042", _ASN1Type.UTF8String)]
+    )
+    uri = x509.UniformResourceIdentifier("urn:dev:ops:32473-gateway_0042")
+    csr = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(name)
+        .add_extension(x509.SubjectAlternativeName([uri]), critical=False)
+        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    )
+    with pytest.raises(CaError) as refusal:
+        ask(issuance, parse_csr(csr.public_bytes(Encoding.DER)), profile="device-identity")
+    assert refusal.value.rule_ids == ("PROFILE-ENCODING",)
+    assert refused_events(issuance)[-1]["rule_ids"] == ["PROFILE-ENCODING"]
+
+
 def test_an_open_intent_of_a_key_that_was_compromised_since_is_not_signed(issuance):
     csr = csr_for("late.example.test")
     known = issuance.gate._known(request_for(issuance, csr, key="late"))
@@ -166,9 +187,52 @@ def test_an_open_intent_of_a_key_that_was_compromised_since_is_not_signed(issuan
     with pytest.raises(CaError) as refusal:
         ask(issuance, csr, key="late")
     assert refusal.value.rule_ids == ("KEY-COMPROMISED",)
-    recovery = LeftBehind(issuance.context, RecoverySettings(grace=timedelta(seconds=-1)))
-    assert recovery.open_entries() == []
+    assert left_behind(issuance).open_entries() == []
     assert world.check(issuance.context.database)["certificates"] == 0
+
+
+def left_behind(issuance):
+    check = IntentCheck(issuance.context, issuance.policies, issuance.issuers)
+    return LeftBehind(issuance.context, check, RecoverySettings(grace=timedelta(seconds=-1)))
+
+
+def stored_intent(issuance, csr, **changed):
+    """An intent in the database as the gate would have stored it, but for what an insider changed."""
+    entry = issuance.gate._entry(request_for(issuance, csr), compromised=False)
+    entry = replace(entry, intent=replace(entry.intent, **changed))
+    Outcomes(issuance.context).store_intents([entry])
+    return entry
+
+
+def test_an_honest_stored_intent_is_signed(issuance):
+    stored_intent(issuance, csr_for("honest.example.test"))
+    assert len(left_behind(issuance).open_entries()) == 1
+
+
+def test_r8_a_stored_intent_with_other_bytes_is_never_signed(issuance):
+    other = issuance.gate._entry(request_for(issuance, csr_for("other.example.test")), compromised=False)
+    csr = csr_for("mine.example.test")
+    stored_intent(issuance, csr, tbs=other.intent.tbs)
+    stored_intent(issuance, csr, tbs=other.intent.tbs, tbs_sha256=other.intent.tbs_sha256)
+    assert left_behind(issuance).open_entries() == []
+    assert abandoned_reasons(issuance) == ["not the bytes that were logged"] * 2
+
+
+def test_r8_a_logged_intent_that_the_policy_does_not_give_is_never_signed(issuance):
+    entry = issuance.gate._entry(request_for(issuance, csr_for("mine.example.test")), compromised=False)
+    other = issuance.gate._entry(request_for(issuance, csr_for("other.example.test")), compromised=False)
+    forged = replace(
+        other, new=replace(other.new, request=replace(entry.new.request, id=other.new.request.id))
+    )
+    Outcomes(issuance.context).store_intents([forged])
+    assert left_behind(issuance).open_entries() == []
+    assert abandoned_reasons(issuance) == ["not what the policy gives"]
+
+
+def abandoned_reasons(issuance):
+    with issuance.context.database.read() as connection:
+        bodies = connection.execute(text("SELECT body FROM audit_event WHERE kind = 'issue.abandoned'"))
+        return [json.loads(bytes(body))["data"]["reason"] for (body,) in bodies]
 
 
 def refused_events(issuance):
