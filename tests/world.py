@@ -9,12 +9,17 @@ import hashlib
 import json
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import text
 
 from ca_server.core.audit.record import leaf_hash
+from ca_server.core.identifiers import identifier_of
+from ca_server.core.lints import blocking
+from ca_server.core.lints.pkix import lint_certificate, lint_crl
 from ca_server.store.engine import Database
 
 OUTCOMES = ("issue.done", "issue.abandoned")
+LINTED = 50
 
 
 def check(database: Database, *, settled: bool = True) -> dict[str, int]:
@@ -31,7 +36,6 @@ def check(database: Database, *, settled: bool = True) -> dict[str, int]:
                 "certificate",
                 "certificate_request",
                 "crl",
-                "idempotency_key",
                 "issuance_intent",
                 "log_state",
                 "revocation",
@@ -43,7 +47,10 @@ def check(database: Database, *, settled: bool = True) -> dict[str, int]:
     _check_intents(tables, events, settled=settled)
     _check_certificates(tables, events)
     _check_requests(tables)
+    _check_revocations(tables, events)
+    _check_crl_events(tables, events)
     _check_crls(tables)
+    _check_lints(tables)
     return {
         "certificates": len(tables["certificate"]),
         "intents": len(tables["issuance_intent"]),
@@ -54,14 +61,13 @@ def check(database: Database, *, settled: bool = True) -> dict[str, int]:
 
 
 def _check_events(rows: list[dict]) -> dict[str, dict]:
-    """Event id -> leaf; every leaf is stored as it was hashed and no id stands twice."""
+    """Event id -> leaf; every leaf is stored as it was hashed, and the columns say what it says."""
     events = {}
     for row in rows:
         assert leaf_hash(bytes(row["body"])) == bytes(row["leaf_hash"]), row["event_id"]
         leaf = json.loads(bytes(row["body"]))
         assert leaf["event_id"] == row["event_id"]
         assert leaf["kind"] == row["kind"]
-        assert row["event_id"] not in events
         events[row["event_id"]] = leaf
     return events
 
@@ -97,7 +103,6 @@ def _check_intents(tables: dict[str, list[dict]], events: dict[str, dict], *, se
     for leaf in events.values():
         if leaf["kind"] in OUTCOMES:
             outcomes.setdefault(leaf["ref"], []).append(leaf)
-    serials = set()
     for intent in tables["issuance_intent"]:
         leaf = events[intent["event_id"]]
         assert leaf["kind"] == "issue.intent"
@@ -109,8 +114,6 @@ def _check_intents(tables: dict[str, list[dict]], events: dict[str, dict], *, se
         assert (intent["tbs"] is None) == (intent["state"] != "intent")
         if settled:
             assert intent["state"] != "intent", f"serial {intent['serial_number']} was never settled"
-        serials.add((intent["authority_id"], intent["serial_number"]))
-    assert len(serials) == len(tables["issuance_intent"])
     assert not outcomes, "an outcome without an intent"
     intents = {row["event_id"] for row in tables["issuance_intent"]}
     assert intents == {key for key, leaf in events.items() if leaf["kind"] == "issue.intent"}
@@ -132,6 +135,7 @@ def _check_certificates(tables: dict[str, list[dict]], events: dict[str, dict]) 
         assert certificate.serial_number == int(row["serial_number"], 16)
         assert hashlib.sha256(certificate.tbs_certificate_bytes).hexdigest() == intent["tbs_sha256"]
         assert hashlib.sha256(der).hexdigest() == row["id"]
+        _check_columns(row, certificate)
         done = events[row["issued_event_id"]]
         assert done["kind"] == "issue.done"
         assert done["ref"] == intent["event_id"]
@@ -141,16 +145,65 @@ def _check_certificates(tables: dict[str, list[dict]], events: dict[str, dict]) 
     assert len(done_intents) == len(tables["certificate"])
 
 
+def _check_columns(row: dict, certificate: x509.Certificate) -> None:
+    """What a row says of its certificate is what stands in the certificate."""
+    try:
+        names = list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        names = []
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert json.loads(row["names"]) == sorted(str(identifier_of(name)) for name in names)
+    assert row["subject"] == certificate.subject.rfc4514_string()
+    assert row["spki_sha256"] == hashlib.sha256(key).hexdigest()
+    assert row["not_before"] == certificate.not_valid_before_utc.timestamp()
+    assert row["not_after"] == certificate.not_valid_after_utc.timestamp()
+
+
 def _check_requests(tables: dict[str, list[dict]]) -> None:
-    """A request is issued exactly where its intent is done, and each has at most one intent."""
+    """A request is issued exactly where its intent is done."""
     states = {row["request_id"]: row["state"] for row in tables["issuance_intent"]}
-    assert len(states) == len(tables["issuance_intent"])
     words = {"done": "issued", "abandoned": "abandoned", "intent": "intent"}
     for row in tables["certificate_request"]:
         expected = words[states[row["id"]]] if row["id"] in states else "refused"
         assert row["status"] == expected, row["id"]
-    known = {row["id"] for row in tables["certificate_request"]}
-    assert {row["request_id"] for row in tables["idempotency_key"]} <= known
+
+
+def _check_revocations(tables: dict[str, list[dict]], events: dict[str, dict]) -> None:
+    """Each revocation, and each release from hold, is what its event says."""
+    for row in tables["revocation"]:
+        about = {"authority": row["authority_id"], "serial": row["serial_number"]}
+        done = events[row["event_id"]]
+        assert done["kind"] == "revoke.done"
+        assert done["data"].items() >= {**about, "reason": row["reason"]}.items()
+        assert (row["released_at"] is None) == (row["released_event_id"] is None)
+        if row["released_event_id"] is not None:
+            released = events[row["released_event_id"]]
+            assert released["kind"] == "revoke.released"
+            assert released["data"].items() >= about.items()
+
+
+def _check_crl_events(tables: dict[str, list[dict]], events: dict[str, dict]) -> None:
+    """Every number has its intent, and one outcome unless it is open; no outcome is without its row."""
+    outcomes = {
+        leaf["event_id"]: leaf for leaf in events.values() if leaf["kind"] in {"crl.done", "crl.abandoned"}
+    }
+    for row in tables["crl"]:
+        about = {"authority": row["authority_id"], "crl_number": row["crl_number"]}
+        intent = events[row["intent_event_id"]]
+        assert intent["kind"] == "crl.intent"
+        assert intent["data"].items() >= {**about, "tbs_sha256": row["tbs_sha256"]}.items()
+        assert (row["der"] is None) == (row["state"] != "done")
+        if row["state"] == "intent":
+            assert row["event_id"] is None
+            continue
+        outcome = outcomes.pop(row["event_id"])
+        assert outcome["kind"] == f"crl.{row['state']}"
+        assert outcome["ref"] == row["intent_event_id"]
+        assert outcome["data"].items() >= about.items()
+        if row["state"] == "done":
+            sha256 = hashlib.sha256(bytes(row["der"])).hexdigest()
+            assert sha256 == row["sha256"] == outcome["data"]["crl_sha256"]
+    assert not outcomes, "an outcome without a CRL"
 
 
 def _check_crls(tables: dict[str, list[dict]]) -> None:
@@ -176,5 +229,19 @@ def _check_crls(tables: dict[str, list[dict]]) -> None:
         for row in tables["revocation"]:
             if row["authority_id"] != authority["id"] or row["revoked_at"] >= made[-1]["this_update"]:
                 continue
+            if row["released_at"] is not None and row["released_at"] < made[-1]["this_update"]:
+                assert row["serial_number"] not in listed, "what was released is on the newest CRL"
             if row["released_at"] is None and row["not_after"] >= made[-1]["this_update"]:
                 assert row["serial_number"] in listed, "a revocation is missing from the newest CRL"
+
+
+def _check_lints(tables: dict[str, list[dict]]) -> None:
+    """pkilint has nothing against the newest certificates and the newest CRL of each authority."""
+    for row in sorted(tables["certificate"], key=lambda row: row["number"])[-LINTED:]:
+        assert blocking(lint_certificate(bytes(row["der"]))) == (), row["id"]
+    newest = {}
+    for row in sorted(tables["crl"], key=lambda row: row["crl_number"]):
+        if row["state"] == "done":
+            newest[row["authority_id"]] = bytes(row["der"])
+    for authority_id, der in newest.items():
+        assert blocking(lint_crl(der)) == (), authority_id

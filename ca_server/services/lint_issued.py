@@ -46,7 +46,7 @@ def _findings(certificate_id: str, der: bytes) -> tuple[Finding, ...]:
     """
     try:
         found = blocking(lint_certificate(der))
-    except Exception as error:  # noqa: BLE001 - whatever foreign code raises, told in the log and the finding
+    except Exception as error:
         log.exception("lint.failed", certificate=certificate_id)
         return (Finding(Severity.ERROR, "LINT-ERROR", f"pkilint failed: {type(error).__name__}"),)
     return merge(found)

@@ -92,13 +92,16 @@ def take(
     return taken
 
 
-def finish(unit: UnitOfWork, lease: Lease, *, next_at: int) -> bool:
+def finish(unit: UnitOfWork, lease: Lease, *, now: int, next_at: int) -> bool:
     """Give a lease back with the work done; it is due again at `next_at`, or now if it was asked for again.
 
-    False when the lease was lost: the work is somebody else's by now.
+    Who asked after the lease had run out left no trace, for the work was due already: then it counts as
+    asked for. False when the lease was lost: the work is somebody else's by now.
     """
     asked_again = due_work.c.due_at < lease.until
-    due_at = case((asked_again, due_work.c.due_at), else_=next_at)
+    due_at = (
+        due_work.c.due_at if now >= lease.until else case((asked_again, due_work.c.due_at), else_=next_at)
+    )
     return _give_back(unit, lease, due_at=due_at, attempts=0, last_error=None)
 
 

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.pool import QueuePool
 
-from ca_server.core.errors import CaError, Kind
+from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.store.unit_of_work import BrokenRule, UnitOfWork
 
 RETRY_AFTER = 5
@@ -36,54 +35,104 @@ class Database:
         """A write transaction that is undone unless the caller commits it.
 
         Raises:
-            CaError: unavailable, the database cannot be reached or written.
+            CaError: unavailable, the database cannot be reached or written; malformed, `STORE-DATA`, a value
+                is not one that it can keep.
             BrokenRule: a rule of the database forbids the change; nothing was kept.
         """
-        with self._write_gate.held(), self._typed_errors(), self.engine.connect() as connection:
-            self._begin(connection, "BEGIN IMMEDIATE")
+        with self._write_gate.held(), self._connection() as connection:
+            self._begin(connection, writing=True)
             yield UnitOfWork(connection)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection for reading one consistent picture.
+        """A connection for reading one consistent picture: that of the first statement.
 
         Raises:
-            CaError: unavailable, the database cannot be reached.
+            CaError: unavailable, the database cannot be reached; malformed, `STORE-DATA`.
         """
-        with self._typed_errors(), self.engine.connect() as connection:
-            self._begin(connection, "BEGIN")
+        with self._connection() as connection:
+            self._begin(connection, writing=False)
             yield connection
 
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
 
-    def _begin(self, connection: Connection, words: str) -> None:
-        """Begin by hand on SQLite, whose driver would begin nothing before a SELECT."""
-        connection.begin()
+    def _begin(self, connection: Connection, *, writing: bool) -> None:
+        """Begin by hand on SQLite, whose driver would begin nothing before a SELECT.
+
+        PostgreSQL's driver sends the words below with its BEGIN, so that they cost no round trip.
+        """
         if self.is_sqlite:
+            connection.begin()
             cursor = connection.connection.cursor()
-            cursor.execute(words)
+            cursor.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
             cursor.close()
+            return
+        driver: Any = connection.connection.driver_connection
+        # None and not False: a server or role that is set read-only must not be overruled.
+        read_only = None if writing else True
+        if driver.read_only is not read_only:
+            levels = self.engine.dialect.loaded_dbapi.IsolationLevel
+            driver.isolation_level = None if writing else levels.REPEATABLE_READ
+            driver.read_only = read_only
+        connection.begin()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """A connection of the pool; one that failed is dropped, for the next user would fail with it."""
+        with self._typed_errors(), self.engine.connect() as connection:
+            try:
+                yield connection
+            except (exc.DBAPIError, self.engine.dialect.loaded_dbapi.Error) as error:
+                if not isinstance(error, self._sound()):
+                    connection.invalidate()
+                raise
 
     @contextmanager
     def _typed_errors(self) -> Iterator[None]:
-        """Errors of SQLAlchemy, and of the driver where a statement was `Prepared`, as our own."""
+        """Errors of SQLAlchemy, and of the driver where a statement was `Prepared`, as our own.
+
+        A statement that the database does not understand is a fault of ours and stays what it is.
+        """
         driver = self.engine.dialect.loaded_dbapi
         try:
             yield
-        except (IntegrityError, driver.IntegrityError) as error:
+        except (exc.IntegrityError, driver.IntegrityError) as error:
             raise BrokenRule(str(getattr(error, "orig", error))) from error
-        except (OperationalError, InterfaceError, driver.OperationalError, driver.InterfaceError) as error:
-            raise CaError(
-                Kind.UNAVAILABLE, "the database is not available", retry_after=RETRY_AFTER
+        except (exc.DataError, driver.DataError) as error:
+            raise refuse(
+                Kind.MALFORMED, "STORE-DATA", "a value is not one that the database can keep"
             ) from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise CaError(
-                    Kind.UNAVAILABLE, "the database is not available", retry_after=RETRY_AFTER
-                ) from error
-            raise
+        except (exc.DBAPIError, exc.TimeoutError, driver.Error) as error:
+            if isinstance(error, self._faults()) and not getattr(error, "connection_invalidated", False):
+                raise
+            raise _unavailable() from error
+
+    def _faults(self) -> tuple[type[Exception], ...]:
+        driver = self.engine.dialect.loaded_dbapi
+        return (
+            exc.ProgrammingError,
+            exc.NotSupportedError,
+            driver.ProgrammingError,
+            driver.NotSupportedError,
+        )
+
+    def _sound(self) -> tuple[type[Exception], ...]:
+        """Errors after which the connection is as good as before."""
+        driver = self.engine.dialect.loaded_dbapi
+        return (
+            exc.IntegrityError,
+            exc.DataError,
+            driver.IntegrityError,
+            driver.DataError,
+            *self._faults(),
+        )
+
+
+def _unavailable() -> CaError:
+    """What is told when the database is away."""
+    return CaError(Kind.UNAVAILABLE, "the database is not available", retry_after=RETRY_AFTER)
 
 
 class _WriteGate:
@@ -104,12 +153,19 @@ class _WriteGate:
             return
         with self._thread_lock:
             if self._file is None:
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._file = self._open(self._path)
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
                 yield
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    @staticmethod
+    def _open(path: Path) -> int:
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unavailable() from error
 
 
 def _sqlite_engine(url: Any) -> Engine:

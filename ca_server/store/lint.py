@@ -1,4 +1,8 @@
-"""How far the full lint has come, and what it found."""
+"""How far the full lint has come, and what it found.
+
+It follows the log: places in the tree are given in the order of commits, numbers of rows are not. A
+certificate is linted once its `issue.done` has its place.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
-from ca_server.store.tables import certificate, lint_finding, watermark
+from ca_server.store.tables import audit_event, certificate, lint_finding, watermark
 from ca_server.store.unit_of_work import UnitOfWork
 
 WATERMARK = "linted"
+NOTHING_YET = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +30,23 @@ class StoredFinding:
 
 
 def unlinted(connection: Connection, limit: int) -> tuple[int, list[tuple[int, str, bytes]]]:
-    """The watermark, and the next certificates after it as (number, id, DER)."""
+    """The watermark, and the next certificates after it as (place of their event in the tree, id, DER)."""
     done = connection.execute(select(watermark.c.value).where(watermark.c.name == WATERMARK)).scalar()
-    after = done or 0
+    after = NOTHING_YET if done is None else done
     rows = connection.execute(
-        select(certificate.c.number, certificate.c.id, certificate.c.der)
-        .where(certificate.c.number > after)
-        .order_by(certificate.c.number)
+        select(audit_event.c.leaf_index, certificate.c.id, certificate.c.der)
+        .join(certificate, certificate.c.issued_event_id == audit_event.c.event_id)
+        .where(audit_event.c.leaf_index > after)
+        .order_by(audit_event.c.leaf_index)
         .limit(limit)
     )
-    return after, [(row.number, row.id, row.der) for row in rows]
+    return after, [(row.leaf_index, row.id, bytes(row.der)) for row in rows]
 
 
 def move_watermark(unit: UnitOfWork, before: int, after: int) -> bool:
     """Say that all up to `after` were linted; False where another worker was there first."""
     connection = unit.connection
-    if before == 0:
+    if before == NOTHING_YET:
         found = connection.execute(select(watermark.c.value).where(watermark.c.name == WATERMARK)).first()
         if found is None:
             connection.execute(insert(watermark).values(name=WATERMARK, value=after))

@@ -8,18 +8,33 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
 from ca_server.core.errors import CaError, Kind
 from ca_server.store.engine import Database
 
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+# Any number, as long as it is always the same and nobody else's: "SEAL" in ASCII.
+_ADVISORY_LOCK = 0x5345414C
+
 
 def upgrade(database: Database) -> None:
-    """Run every migration that the database lacks, each in a transaction of its own."""
-    with database.engine.connect() as connection:
+    """Run every migration that the database lacks, all in one transaction: all of them or none.
+
+    Several at once wait for each other, and all but the first find nothing to do.
+
+    Raises:
+        CaError: unavailable, the database cannot be reached or written.
+    """
+    with database.write() as unit:
+        if not database.is_sqlite:
+            # SQLite has one writer at a time as it is.
+            unit.connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _ADVISORY_LOCK})
         config = _config()
-        config.attributes["connection"] = connection
+        config.attributes["connection"] = unit.connection
         command.upgrade(config, "head")
-        connection.commit()
+        unit.commit_unaudited("the schema; there may be no table for events yet")
 
 
 def require_current(database: Database) -> None:
@@ -41,5 +56,5 @@ def require_current(database: Database) -> None:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     return config

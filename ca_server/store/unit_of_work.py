@@ -31,7 +31,9 @@ class UnitOfWork:
 
         Raises:
             BrokenRule: a rule of the database was broken; nothing was kept. It leaves `Database.write`.
+            RuntimeError: it was committed already; there is no transaction that could keep the event.
         """
+        self._require_open()
         rows = [
             {
                 "event_id": each.event_id,
@@ -53,11 +55,14 @@ class UnitOfWork:
         """
         if not reason:
             raise ValueError("say why this change needs no event")
+        self._require_open()
         self._finish()
 
-    def _finish(self) -> None:
+    def _require_open(self) -> None:
         if not self._open:
             raise RuntimeError("this unit of work was committed already")
+
+    def _finish(self) -> None:
         self._open = False
         try:
             self.connection.commit()

@@ -71,7 +71,7 @@ def test_one_of_many_workers_gets_it(database):
 def test_done_work_is_due_again_later(database):
     do(database, schedule, KIND, "a", 100)
     lease = take_one(database, 100)
-    assert do(database, finish, lease, next_at=5000)
+    assert do(database, finish, lease, now=101, next_at=5000)
     found = row(database)
     assert (found.due_at, found.lease_owner, found.attempts, found.last_error) == (5000, None, 0, None)
 
@@ -81,9 +81,19 @@ def test_what_is_asked_for_while_it_is_done_is_done_again(database):
     lease = take_one(database, 100)
     do(database, schedule, KIND, "a", 103)
     assert take_one(database, 104, "x") is None
-    assert do(database, finish, lease, next_at=5000)
+    assert do(database, finish, lease, now=105, next_at=5000)
     assert row(database).due_at == 103
     assert take_one(database, 104, "x")
+
+
+@pytest.mark.parametrize("asked_at", [160, 163])
+def test_what_is_asked_for_after_the_lease_ran_out_is_done_again(database, asked_at):
+    """The work was due again already, so that asking changes no row; it must not be forgotten."""
+    do(database, schedule, KIND, "a", 100)
+    lease = take_one(database, 100)
+    do(database, schedule, KIND, "a", asked_at)
+    assert do(database, finish, lease, now=164, next_at=5000)
+    assert take_one(database, 164, "x")
 
 
 def test_a_lost_lease_changes_nothing(database):
@@ -91,10 +101,10 @@ def test_a_lost_lease_changes_nothing(database):
     lost = take_one(database, 100)
     held = take_one(database, 160, "x")
     before = row(database)
-    assert not do(database, finish, lost, next_at=5000)
+    assert not do(database, finish, lost, now=161, next_at=5000)
     assert not do(database, retry, lost, now=161, error="late")
     assert row(database) == before
-    assert do(database, finish, held, next_at=5000)
+    assert do(database, finish, held, now=161, next_at=5000)
 
 
 def test_pauses_between_failures_grow_to_a_limit(database):
@@ -108,7 +118,7 @@ def test_pauses_between_failures_grow_to_a_limit(database):
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
     assert pauses[-1] == MAX_BACKOFF
     assert (row(database).attempts, len(row(database).last_error)) == (12, 500)
-    assert do(database, finish, take_one(database, now), next_at=9000)
+    assert do(database, finish, take_one(database, now), now=now, next_at=9000)
     assert (row(database).attempts, row(database).last_error) == (0, None)
 
 

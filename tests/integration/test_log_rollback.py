@@ -19,7 +19,8 @@ def log(database, tmp_path):
 
 def roll_back(log: AuditLog, size: int) -> None:
     """What restoring an old backup does, guards being no help against a replaced file."""
-    with log.database.engine.begin() as connection:
+    with log.database.write() as unit:
+        connection = unit.connection
         if log.database.is_sqlite:
             for name in ("tree_head_keep", "audit_event_keep", "log_state_forward"):
                 connection.execute(text(f"DROP TRIGGER {name}"))
@@ -35,6 +36,7 @@ def roll_back(log: AuditLog, size: int) -> None:
         connection.execute(update(tables.tree_tile).values(hashes=last.hashes[: size * 32]))
         if not log.database.is_sqlite:
             connection.execute(text("SET session_replication_role = origin"))
+        unit.commit_unaudited("the old backup")
 
 
 def test_r24_a_database_that_lost_its_newest_events_is_refused(log):

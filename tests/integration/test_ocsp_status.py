@@ -147,9 +147,10 @@ def test_a_role_that_was_granted_the_views_needs_no_table(postgresql, hierarchy,
     grants = (Path(TREE) / "ops/examples/postgresql-responder.sql").read_text()
     name = database_url.rsplit("/", 1)[-1]
     leaf = hierarchy.issue()
-    with hierarchy.context.database.engine.begin() as connection:
-        connection.execute(text(f"CREATE ROLE {role} LOGIN"))
-        connection.execute(text(grants.replace("sealkeeper_ocsp", role)))
+    with hierarchy.context.database.write() as unit:
+        unit.connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+        unit.connection.execute(text(grants.replace("sealkeeper_ocsp", role)))
+        unit.commit_unaudited("what the operator does")
     reader = StatusReader(postgresql.url(name, role))
     try:
         assert reader.find(ISSUING, leaf.serial_number) == GOOD
@@ -160,9 +161,10 @@ def test_a_role_that_was_granted_the_views_needs_no_table(postgresql, hierarchy,
             assert "permission denied" in str(caught.value.__cause__)
     finally:
         reader.close()
-        with hierarchy.context.database.engine.begin() as connection:
-            connection.execute(text(f"DROP OWNED BY {role}"))
-            connection.execute(text(f"DROP ROLE {role}"))
+        with hierarchy.context.database.write() as unit:
+            unit.connection.execute(text(f"DROP OWNED BY {role}"))
+            unit.connection.execute(text(f"DROP ROLE {role}"))
+            unit.commit_unaudited("what the operator does")
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,36 @@ def test_a_revocation_during_publishing_is_published_next(hierarchy, clock):
     assert serials(published(hierarchy)) == {first.serial_number, second.serial_number}
 
 
+def test_a_revocation_while_publishing_hangs_past_its_lease_is_published_next(hierarchy, clock):
+    leaf = hierarchy.issue()
+
+    class Hanging(KeySigner):
+        def sign(self, data, algorithm):
+            clock.advance(seconds=LEASE_SECONDS + 5)
+            revoke(hierarchy, leaf)
+            return super().sign(data, algorithm)
+
+    [outcome] = publish(hierarchy, Hanging(hierarchy.key(ISSUING)))
+    assert outcome.crl_number == 1
+    assert serials(published(hierarchy)) == set()
+    clock.advance(seconds=1)
+    assert [outcome.crl_number for outcome in publish(hierarchy)] == [2]
+    assert serials(published(hierarchy)) == {leaf.serial_number}
+
+
+def test_what_is_taken_off_hold_is_off_the_next_crl(hierarchy, clock):
+    leaf = hierarchy.issue()
+    revoke(hierarchy, leaf, "certificateHold")
+    clock.advance(seconds=1)
+    publish(hierarchy)
+    assert serials(published(hierarchy)) == {leaf.serial_number}
+    release_certificate(hierarchy.context, OFFICER, leaf.id)
+    clock.advance(seconds=1)
+    publish(hierarchy)
+    assert serials(published(hierarchy)) == set()
+    world.check(hierarchy.context.database)
+
+
 def test_a_clock_behind_the_last_crl_is_refused(hierarchy, clock):
     clock.advance(hours=1)
     publish(hierarchy)

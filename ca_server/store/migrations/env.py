@@ -1,4 +1,7 @@
-"""Runs migrations on the connection that `store.migrate` hands over; there is no offline mode."""
+"""Runs migrations in the transaction that `store.migrate` has begun; there is no offline mode.
+
+Alembic leaves a transaction that it finds alone: nothing is committed here.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,5 @@ from alembic import context
 
 from ca_server.store.tables import metadata
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    transaction_per_migration=True,
-)
-with context.begin_transaction():
-    context.run_migrations()
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()

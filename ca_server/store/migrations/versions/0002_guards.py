@@ -7,11 +7,13 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-# Table -> columns that may change once from NULL; no other column may change, no row may go.
+# Table -> columns that may change once from NULL; no other column may change, no row may go. What may
+# become of an intent's state and bytes, `_settles` says.
 _SET_ONCE = {
     "audit_event": ("leaf_index",),
     "certificate": (),
-    "tree_head": ("note", "time"),
+    "issuance_intent": (),
+    "tree_head": ("note",),
 }
 _KEEP_ROWS = (
     "api_token",
@@ -20,7 +22,6 @@ _KEEP_ROWS = (
     "client_grant",
     "compromised_key",
     "crl",
-    "issuance_intent",
     "log_state",
     "revocation",
     "tree_tile",
@@ -47,6 +48,16 @@ _COLUMNS = {
         "not_before",
         "not_after",
         "der",
+    ),
+    "issuance_intent": (
+        "authority_id",
+        "serial_number",
+        "event_id",
+        "request_id",
+        "created_at",
+        "profile",
+        "signature_algorithm",
+        "tbs_sha256",
     ),
     "tree_head": ("tree_size", "root_hash", "time", "note"),
 }
@@ -112,4 +123,16 @@ def _changed(table: str, set_once: tuple[str, ...], differs: str) -> list[str]:
     for column in _COLUMNS[table]:
         difference = f"NEW.{column} {differs} OLD.{column}"
         rules.append(f"(OLD.{column} IS NOT NULL AND {difference})" if column in set_once else difference)
+    if table == "issuance_intent":
+        rules += _settles(differs)
     return rules
+
+
+def _settles(differs: str) -> list[str]:
+    """An intent is settled once, for good, and its bytes go only when it is settled."""
+    outcome = "(OLD.state = 'intent' AND NEW.state IN ('done', 'abandoned'))"
+    gone = "(NEW.tbs IS NULL AND NEW.state <> 'intent')"
+    return [
+        f"(NEW.state {differs} OLD.state AND NOT {outcome})",
+        f"(NEW.tbs {differs} OLD.tbs AND NOT {gone})",
+    ]
