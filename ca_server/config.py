@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ca_server.core.document import Duration, Strict, broken, parse_document
 from ca_server.core.errors import CaError, Kind
+from ca_server.core.identifiers import IdentifierType, make_identifier
 from ca_server.hsm.settings import AbsolutePath, TokenConfig
 
 _LISTEN = re.compile(r"(?:\[[0-9a-f:]+\]|[a-z0-9.-]+):[0-9]{1,5}|unix:/[^\s]+")
@@ -35,13 +37,30 @@ def _public_url(text: str) -> str:
     return text
 
 
+def _name(text: str) -> str:
+    """As the certificate will carry it: one spelt otherwise would look missing from it for ever."""
+    try:
+        ipaddress.ip_address(text)
+        name_type = IdentifierType.IP
+    except ValueError:
+        name_type = IdentifierType.DNS
+    try:
+        canonical = make_identifier(name_type, text).value
+    except CaError as error:
+        raise broken("CONFIG-NAME", error.detail) from error
+    if text != canonical:
+        raise broken("CONFIG-NAME", f"write {canonical}")
+    return text
+
+
 def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
 Listen = Annotated[str, AfterValidator(_listen)]
 PublicURL = Annotated[str, AfterValidator(_public_url)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=20)]
+Name = Annotated[str, AfterValidator(_name)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=20)]
 
 
 class DatabaseConfig(Strict):

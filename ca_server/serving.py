@@ -14,7 +14,9 @@ from typing import Any
 import structlog
 from gunicorn.app.base import BaseApplication
 from gunicorn.http import wsgi
+from gunicorn.workers.gthread import ThreadWorker
 
+from ca_server.patience import PatientSocket
 from ca_server.tls import TLSContext, TLSFiles
 
 log = structlog.get_logger(__name__)
@@ -55,7 +57,7 @@ class Door(BaseApplication):
         values: dict[str, Any] = {
             "bind": settings.listen,
             "workers": settings.workers,
-            "worker_class": "gthread",
+            "worker_class": _PatientWorker,
             "threads": settings.threads,
             "worker_connections": 1000,
             "keepalive": 30,
@@ -96,6 +98,28 @@ class Door(BaseApplication):
     def _worker_exit(self, _server: Any, _worker: Any) -> None:
         if self._opened:
             self._opened.close()
+
+
+class _PatientWorker(ThreadWorker):
+    """Gunicorn's threaded worker over patient sockets."""
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Hand a connection to a thread; a new one gets its patient socket here."""
+        if not isinstance(conn.sock, PatientSocket):
+            conn.sock = PatientSocket(fileno=conn.sock.detach())
+            conn.sock.settimeout(0.0)
+        super().enqueue_req(conn)  # type: ignore[no-untyped-call]
+
+    def handle(self, conn: Any) -> Any:
+        """Serve what a connection asks, and close it here when that was all.
+
+        Closing waits up to two seconds for the client. The main thread, which would do it otherwise,
+        accepts nobody meanwhile.
+        """
+        goes_on = super().handle(conn)  # type: ignore[no-untyped-call]
+        if not goes_on:
+            conn.close(graceful=True)
+        return goes_on
 
 
 def _choose_core(server: Any, worker: Any) -> None:

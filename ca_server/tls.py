@@ -7,6 +7,12 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
+from ca_server.patience import PatientTLSSocket
+
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class TLSFiles:
@@ -31,17 +37,34 @@ class TLSContext:
 
         A client without a certificate is welcome; one with a certificate of strangers is not. What a
         certificate allows is judged by `services.access`, with revocation.
+
+        Files that do not fit each other, as between a new key and the certificate for it, change nothing:
+        the last ones that did are served on.
+
+        Raises:
+            OSError: the files do not fit, and there were no better ones before.
         """
-        files = (self._files.chain, self._files.key, self._files.client_authorities)
-        stamp = tuple(path.stat().st_mtime_ns for path in files)
+        stamp = self._stamp()
         with self._lock:
-            if self._context is None or stamp != self._made_of:
-                self._context = self._make()
+            if self._context is None:
+                self._context, self._made_of = self._make(), stamp
+            elif stamp != self._made_of:
                 self._made_of = stamp
+                try:
+                    self._context = self._make()
+                except OSError as error:
+                    # A trace would say nothing that the reason does not.
+                    log.error("tls.files_do_not_fit", reason=error.strerror or str(error))  # noqa: TRY400
             return self._context
+
+    def _stamp(self) -> tuple[int, ...]:
+        """Changes when a file does; 0 is a file that is not there."""
+        files = (self._files.chain, self._files.key, self._files.client_authorities)
+        return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in files)
 
     def _make(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslsocket_class = PatientTLSSocket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self._files.chain, self._files.key)
         context.load_verify_locations(self._files.client_authorities)

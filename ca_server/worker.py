@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,9 +38,22 @@ class Worker:
         self._stopping = False
 
     def run(self) -> None:
-        """Work until SIGTERM or Ctrl-C, finishing the job at hand."""
+        """Work until SIGTERM or Ctrl-C, finishing the job at hand.
+
+        Raises:
+            SystemExit: status 70, a token may or may not have signed; the next process starts with recovery.
+        """
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, self._stop)
+        try:
+            self._work()
+        except SignatureUnknown as error:
+            log.critical("process.ends", reason=str(error))
+            self._close_what_can_be()
+            sys.exit(os.EX_SOFTWARE)
+        self._close()
+
+    def _work(self) -> None:
         due = {job.name: time.monotonic() for job in self._jobs}
         while not self._stopping:
             for job in self._jobs:
@@ -46,7 +61,13 @@ class Worker:
                     self._attempt(job)
                     due[job.name] = time.monotonic() + job.every
             time.sleep(TICK_SECONDS)
-        self._close()
+
+    def _close_what_can_be(self) -> None:
+        """A token that lost a signature may not be fit to log out either; the process ends all the same."""
+        try:
+            self._close()
+        except Exception:
+            log.exception("worker.not_closed")
 
     def _attempt(self, job: Job) -> None:
         try:

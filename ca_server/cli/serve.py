@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 DOORS = ("api", "publication")
 RENEWAL_CHECK_SECONDS = 600
+# A renewal waits up to 30 seconds for the token and as long for its signature; what takes longer hangs.
+RENEWAL_SECONDS = 90
+TICK_SECONDS = 0.2
 
 
 @click.command()
@@ -60,6 +63,8 @@ class _Supervisor:
         self._stopping = False
         self._refused = False
         self._children: list[subprocess.Popen[bytes]] = []
+        self._renewal: subprocess.Popen[bytes] | None = None
+        self._renewal_deadline = 0.0
 
     def run(self) -> NoReturn:
         from ca_server.compose import SystemClock  # noqa: PLC0415 - the doors import it, not every --help
@@ -67,40 +72,71 @@ class _Supervisor:
         configure_logs(SystemClock())
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, self._stop)
-        self._renew()
-        for door in DOORS:
-            arguments = ["serve", "--config", str(self._config_file), "--door", door]
-            self._children.append(self._start(arguments))
+        self._renew_first()
+        if not self._stopping:
+            for door in DOORS:
+                arguments = ["serve", "--config", str(self._config_file), "--door", door]
+                self._children.append(self._start(arguments))
+            self._watch()
+        sys.exit(self._end())
+
+    def _watch(self) -> None:
+        """Renew in time, until a door ends or somebody says stop."""
         next_check = time.monotonic() + RENEWAL_CHECK_SECONDS
         while not self._stopping and all(child.poll() is None for child in self._children):
-            time.sleep(0.2)
-            if time.monotonic() >= next_check:
-                self._try_to_renew()
+            time.sleep(TICK_SECONDS)
+            if self._renewal:
+                self._look_after_renewal()
+            elif not self._refused and time.monotonic() >= next_check:
+                self._start_renewal()
                 next_check = time.monotonic() + RENEWAL_CHECK_SECONDS
-        sys.exit(self._end())
 
     def _start(self, arguments: list[str]) -> subprocess.Popen[bytes]:
         # A session of its own keeps Ctrl-C to the supervisor, which then stops its children in order.
         return subprocess.Popen([sys.executable, "-m", "ca_server.cli", *arguments], start_new_session=True)
 
-    def _renew(self) -> None:
-        """Get or renew the server's own certificate if that is due."""
-        child = self._start(["tls", "renew", "--config", str(self._config_file)])
-        status = child.wait()
+    def _start_renewal(self) -> None:
+        """Get or renew the server's own certificate if that is due, in a process of its own."""
+        self._renewal = self._start(["tls", "renew", "--config", str(self._config_file)])
+        self._renewal_deadline = time.monotonic() + RENEWAL_SECONDS
+
+    def _renewal_ended(self) -> bool:
+        """Whether the renewal is over; one that hangs is ended here.
+
+        Raises:
+            HsmRefused: a token refused its PIN or lacks the key.
+            CaError: unavailable; there is no new certificate for another reason.
+        """
+        if self._renewal is None:
+            return True
+        status = self._renewal.poll()
+        if status is None and time.monotonic() < self._renewal_deadline:
+            return False
+        if status is None:
+            self._renewal.kill()
+            self._renewal.wait()
+        self._renewal = None
+        if status is None:
+            raise CaError(Kind.UNAVAILABLE, f"a renewal took over {RENEWAL_SECONDS} seconds and was ended")
         if status == TOKEN_REFUSED:
             raise HsmRefused("a token refused its PIN or has no such key: see above")
         if status != 0:
             raise CaError(Kind.UNAVAILABLE, "the server's own certificate could not be issued: see above")
+        return True
 
-    def _try_to_renew(self) -> None:
+    def _renew_first(self) -> None:
+        """No door opens before there is a certificate; whoever says stop does not wait for it."""
+        self._start_renewal()
+        while not self._stopping and not self._renewal_ended():
+            time.sleep(TICK_SECONDS)
+
+    def _look_after_renewal(self) -> None:
         """The certificate at hand is still good; a failure is told and tried again later.
 
         Not after a refused PIN, so that no token is locked by trying.
         """
-        if self._refused:
-            return
         try:
-            self._renew()
+            self._renewal_ended()
         except CaError as error:
             self._refused = isinstance(error, HsmRefused)
             log.warning("tls.renewal_failed", reason=error.detail)
@@ -109,7 +145,10 @@ class _Supervisor:
         self._stopping = True
 
     def _end(self) -> int:
-        """Stop both doors and say whether that was asked for."""
+        """Stop the renewal and both doors, and say whether that was asked for."""
+        if self._renewal:
+            self._renewal.kill()
+            self._renewal.wait()
         failed = any(child.poll() not in (None, 0) for child in self._children)
         for child in self._children:
             child.terminate()

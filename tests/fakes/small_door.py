@@ -1,4 +1,4 @@
-"""A door with a small application behind it: `python -m tests.fakes.small_door LISTEN SECONDS [CERTIFICATE KEY]`.
+"""A door with a small application: `python -m tests.fakes.small_door LISTEN SECONDS [CERTIFICATE KEY]`.
 
 GET answers with 8 MiB, POST with the size of the body that came. The door has two threads.
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from flask import Flask, request
 
-from ca_server.patience import PatientSocket, PatientTLSSocket
+from ca_server.patience import PatientSocket
+from ca_server.rest.bodies import MAX_BODY_BYTES
 from ca_server.serving import Door, DoorSettings, Opened
 from ca_server.tls import TLSFiles
 
@@ -21,6 +22,7 @@ ANSWER = b"a" * (8 << 20)
 
 def open_door() -> Opened:
     app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.add_url_rule("/", "long", lambda: ANSWER)
     app.add_url_rule("/", "size", lambda: str(len(request.get_data())), methods=["POST"])
     return Opened(app, lambda: None)
@@ -29,8 +31,7 @@ def open_door() -> Opened:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     listen, seconds, *files = sys.argv[1:]
-    for each in (PatientSocket, PatientTLSSocket):
-        each.seconds = float(seconds)
+    PatientSocket.seconds = float(seconds)
     certificate, key = (Path(each) for each in files) if files else (None, None)
     tls = TLSFiles(certificate, key, certificate) if certificate and key else None
     Door(DoorSettings("small", listen, 1, THREADS, tls), open_door).run()

@@ -36,6 +36,15 @@ def test_the_example_is_read_with_its_types():
     assert config.server.names == ("ca.example.com",)
 
 
+def test_names_are_taken_as_a_certificate_spells_them(changed):
+    names = '"localhost", "127.0.0.1", "2001:db8::1"'
+    assert changed('["ca.example.com"]', f"[{names}]").server.names == (
+        "localhost",
+        "127.0.0.1",
+        "2001:db8::1",
+    )
+
+
 def test_what_may_be_left_out_has_a_default(changed):
     assert changed("workers = 2\n", "").server.workers == 2
     assert changed('interval = "1h"\n', "").crl.interval == timedelta(hours=1)
@@ -48,6 +57,10 @@ def test_what_may_be_left_out_has_a_default(changed):
         ('node = "ca1.example.com"', 'node = "CA 1"', "CONFIG-NODE", "/node"),
         ('https = "0.0.0.0:8443"', 'https = "8443"', "CONFIG-LISTEN", "/server/https"),
         ('https = "0.0.0.0:8443"', 'https = "unix:relative"', "CONFIG-LISTEN", "/server/https"),
+        ('"ca.example.com"', '"CA.Example.com"', "CONFIG-NAME", "/server/names/0"),
+        ('"ca.example.com"', '"ca.example.com", "ca_/"', "CONFIG-NAME", "/server/names/1"),
+        ('"ca.example.com"', '"2001:DB8::1"', "CONFIG-NAME", "/server/names/0"),
+        ('"ca.example.com"', '"192.0.2.0/24"', "CONFIG-NAME", "/server/names/0"),
         ('"/var/lib/sealkeeper"', '"state"', "CONFIG-PATH", "/state_directory"),
         ('"/var/lib/sealkeeper"', "7", "CONFIG-PATH", "/state_directory"),
         ('"http://pki.example.com"', '"https://pki.example.com"', "CONFIG-URL", "/publication/public_url"),
