@@ -26,7 +26,7 @@ to standard error; `--json` where lists and objects are printed.
 | 3 | accepted, and waiting |
 | 4 | refused by policy; the rules are named |
 | 5 | HSM, database or server not available; try again later |
-| 6 | a token refused its PIN or has no such key; do not try again, it could lock |
+| 6 | a token refused its PIN, or its key or module is not there; do not try again, it could lock |
 | 70 | the HSM may or may not have signed; start again, and recovery decides |
 | 130 | interrupted |
 

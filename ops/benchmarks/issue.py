@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ops.benchmarks.load import Result, Target, make_csrs, run_clients
 
 WARM_UP_SECONDS = 3
 RATE_SECONDS = 3
+SETTLE_SECONDS = 5
 C_SOURCE = Path(__file__).with_name("p11rate.c")
 
 
@@ -45,10 +47,24 @@ def command(**options: Any) -> None:
             fill(load_config(folder / "server.toml").database.url, options["stored"])
             print(f"filled {options['stored']:,} certificates in {time.perf_counter() - started:.0f} s")
             with appliance(folder, database_url=options["database_url"]) as demo:
+                _wait_until_sequenced(demo)
                 figures["stored"] = _measure(demo, csrs, options)
     _print(figures, options)
     if options["as_json"]:
         options["as_json"].write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _wait_until_sequenced(demo: dict[str, Any]) -> None:
+    """The stock's events are sequenced first, as they would have been while it grew."""
+    size = -1
+    while (now := _checkpoint_size(demo)) != size:
+        size = now
+        time.sleep(SETTLE_SECONDS)
+
+
+def _checkpoint_size(demo: dict[str, Any]) -> int:
+    with urllib.request.urlopen(f"{demo['audit']['url']}/checkpoint", timeout=60) as answer:
+        return int(answer.read().split(b"\n")[1])
 
 
 def _target(demo: dict[str, Any]) -> Target:

@@ -228,7 +228,7 @@ def test_the_command_refuses_what_it_cannot_prove(log, certificate, tmp_path):
     with served(log) as url:
         for arguments, kind in (
             (("c1" * 32, "--vkey", stranger), Kind.MALFORMED),
-            (("c2" * 32, "--vkey", log.vkey), Kind.UNAVAILABLE),
+            (("c2" * 32, "--vkey", log.vkey), Kind.NOT_FOUND),
             ((text, "--vkey", log.vkey), Kind.MALFORMED),
             ((large, "--vkey", log.vkey), Kind.MALFORMED),
             ((tmp_path / "nothing", "--vkey", log.vkey), Kind.NOT_FOUND),

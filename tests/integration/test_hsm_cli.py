@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ca_server.cli import TOKEN_REFUSED
 from ca_server.core.signatures import KeyType
 from ca_server.hsm.pkcs11 import close_module, open_token
 
@@ -119,14 +120,14 @@ def test_check_fails_where_a_key_does_not_sign(softhsm, settings):
     assert done.returncode == 1
     assert "no public half" in done.stdout
     done = run(softhsm, "check", "--label", "absent", *at(settings))
-    assert done.returncode == 1
+    assert done.returncode == TOKEN_REFUSED
     assert "no key absent" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("changes", "code", "words"),
     [
-        ({"--module": "/absent/libsofthsm2.so"}, 1, "the package softhsm2"),
+        ({"--module": "/absent/libsofthsm2.so"}, TOKEN_REFUSED, "the package softhsm2"),
         ({"--token": "absent"}, 5, "tokens there: issuing"),
         ({"--pin-file": "/absent/pin"}, 1, "cannot be opened"),
     ],
@@ -144,7 +145,7 @@ def test_a_wrong_pin_is_refused_and_not_repeated(softhsm, settings):
     wrong.touch(mode=0o600)
     wrong.write_text("87654321")
     done = run(softhsm, "check", *at(settings, **{"--pin-file": wrong}))
-    assert done.returncode == 1
+    assert done.returncode == TOKEN_REFUSED
     assert "refused the PIN" in done.stderr
     assert "87654321" not in done.stderr + done.stdout
 
