@@ -58,7 +58,7 @@ def _rows(sample: Any, request: Any, count: int) -> Iterator[dict[str, list[dict
         serial = f"{secrets.randbits(159):040x}"
         request_id = new_id(now)
         intent = _event("issue.intent", actor, serial, now)
-        done = _event("issue.done", actor, serial, now)
+        done = _event("issue.done", actor, serial, now, ref=intent["event_id"])
         yield {
             "events": [intent, done],
             "request": [{**request, "id": request_id}],
@@ -97,7 +97,7 @@ def _rows(sample: Any, request: Any, count: int) -> Iterator[dict[str, list[dict
         }
 
 
-def _event(kind: str, actor: Actor, serial: str, now: Any) -> dict[str, Any]:
+def _event(kind: str, actor: Actor, serial: str, now: Any, ref: str | None = None) -> dict[str, Any]:
     data = {
         "authority": "issuing-i1",
         "serial": serial,
@@ -107,7 +107,9 @@ def _event(kind: str, actor: Actor, serial: str, now: Any) -> dict[str, Any]:
         "policy_sha256": "0" * 64,
         "request": "bench",
     }
-    event = make_event(event_id=new_id(now), kind=kind, time=now, node="bench", actor=actor, data=data)
+    event = make_event(
+        event_id=new_id(now), kind=kind, time=now, node="bench", actor=actor, data=data, ref=ref
+    )
     return {
         "event_id": event.event_id,
         "kind": kind,
