@@ -79,7 +79,7 @@ def _rows(sample: Any, request: Any, count: int) -> Iterator[dict[str, list[dict
             "certificate": [
                 {
                     **{name: sample[name] for name in sample if name != "number"},
-                    "id": secrets.token_hex(32),
+                    "id": hashlib.sha256(serial.encode()).hexdigest(),
                     "serial_number": serial,
                     "issued_event_id": done["event_id"],
                     "spki_sha256": secrets.token_hex(32),
@@ -102,7 +102,7 @@ def _event(kind: str, actor: Actor, serial: str, now: Any, ref: str | None = Non
         "authority": "issuing-i1",
         "serial": serial,
         "tbs_sha256": "0" * 64,
-        "cert_sha256": "0" * 64,
+        "cert_sha256": hashlib.sha256(serial.encode()).hexdigest(),
         "profile": "tls-server",
         "policy_sha256": "0" * 64,
         "request": "bench",
