@@ -141,6 +141,7 @@ def _parse(data: bytes) -> OcspRequest:
     try:
         single = ocsp.load_der_ocsp_request(data)
     except NotImplementedError:
+        # What cryptography says to a request for other than one certificate (RFC 6960 §4.1.1 allows many).
         parts = [ocsp.load_der_ocsp_request(part) for part in _split(data)]
         return OcspRequest(tuple(_cert_id(part) for part in parts), _nonce(parts[0]))
     return OcspRequest((_cert_id(single),), _nonce(single))
