@@ -50,7 +50,7 @@ from ca_server.worker import Job, Worker
 
 log = structlog.get_logger(__name__)
 
-PROTOCOLS = ("rest", "server")
+PROTOCOLS = ("acme", "rest", "server")
 READY_SECONDS = 30
 EXIT_SIGNATURE_UNKNOWN = 70
 POLL_SECONDS = 0.2

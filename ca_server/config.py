@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from ca_server.core.acme.settings import AcmeConfig
 from ca_server.core.document import Duration, Strict, broken, parse_document
 from ca_server.core.errors import CaError, Kind
 from ca_server.core.identifiers import IdentifierType, make_identifier
@@ -128,6 +129,7 @@ class Config(Strict):
     audit: AuditConfig
     crl: CrlConfig = CrlConfig()
     policies: PoliciesConfig = PoliciesConfig()
+    acme: AcmeConfig | None = None
 
 
 def load_config(path: Path) -> Config:

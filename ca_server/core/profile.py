@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
+from ca_server.core.acme.resources import ChallengeType
 from ca_server.core.authorization import Role
 from ca_server.core.document import Duration, Strict, broken, parse_document
 from ca_server.core.errors import CaError
@@ -192,6 +193,17 @@ class RequesterRules(Strict):
         return self
 
 
+class AcmeRules(Strict):
+    """What ACME asks of who wants this profile: which challenges count, and whether accounts are bound."""
+
+    challenges: Annotated[
+        tuple[Annotated[ChallengeType, BeforeValidator(one_of(ChallengeType))], ...],
+        Field(min_length=1),
+        BeforeValidator(tuple_of_list),
+    ] = tuple(ChallengeType)
+    external_account_required: bool = False
+
+
 class Profile(Strict):
     """One profile; equal files give equal profiles."""
 
@@ -203,6 +215,7 @@ class Profile(Strict):
     subject: SubjectRules = Field(default_factory=dict)
     names: NameRules
     extensions: ExtensionRules
+    acme: AcmeRules = AcmeRules()
     _sha256: str = PrivateAttr(default="")
 
     @property

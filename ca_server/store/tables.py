@@ -35,7 +35,7 @@ metadata = MetaData(
 RowNumber = BigInteger().with_variant(Integer, "sqlite")
 
 
-def _event_reference(name: str = "event_id", *, unique: bool = True, nullable: bool = False) -> Column[str]:
+def event_reference(name: str = "event_id", *, unique: bool = True, nullable: bool = False) -> Column[str]:
     """A column that must name an audit event; checked at commit, so order within a transaction is free."""
     reference = ForeignKey("audit_event.event_id", deferrable=True, initially="DEFERRED")
     return Column(name, String(36), reference, nullable=nullable, unique=unique)
@@ -111,7 +111,7 @@ authority = Table(
     Column("signature_algorithm", String(32), nullable=False),
     Column("last_crl_number", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    _event_reference(),
+    event_reference(),
 )
 
 certificate_request = Table(
@@ -136,7 +136,7 @@ issuance_intent = Table(
     metadata,
     Column("authority_id", ForeignKey("authority.id"), primary_key=True),
     Column("serial_number", String(40), primary_key=True),
-    _event_reference(),
+    event_reference(),
     Column("request_id", ForeignKey("certificate_request.id"), nullable=False, unique=True),
     Column("created_at", BigInteger, nullable=False),
     Column("state", String(10), nullable=False),
@@ -159,7 +159,7 @@ certificate = Table(
     Column("id", String(64), nullable=False, unique=True),
     Column("authority_id", String(64), nullable=False),
     Column("serial_number", String(40), nullable=False),
-    _event_reference("issued_event_id"),
+    event_reference("issued_event_id"),
     Column("profile", String(64), nullable=False),
     Column("principal_id", Text, nullable=False),
     Column("protocol", String(16), nullable=False),
@@ -197,8 +197,8 @@ revocation = Table(
     Column("invalidity_date", BigInteger, nullable=True),
     Column("not_after", BigInteger, nullable=False),
     Column("released_at", BigInteger, nullable=True),
-    _event_reference(),
-    _event_reference("released_event_id", nullable=True),
+    event_reference(),
+    event_reference("released_event_id", nullable=True),
 )
 
 crl = Table(
@@ -213,8 +213,8 @@ crl = Table(
     Column("tbs_sha256", String(64), nullable=False),
     Column("sha256", String(64), nullable=True),
     Column("der", LargeBinary, nullable=True),
-    _event_reference("intent_event_id"),
-    _event_reference("event_id", nullable=True),
+    event_reference("intent_event_id"),
+    event_reference("event_id", nullable=True),
 )
 
 watermark = Table(
@@ -248,7 +248,7 @@ api_token = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("not_after", BigInteger, nullable=False),
     Column("revoked_at", BigInteger, nullable=True),
-    _event_reference(),
+    event_reference(),
 )
 
 client_grant = Table(
@@ -263,7 +263,7 @@ client_grant = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("not_after", BigInteger, nullable=False),
     Column("revoked_at", BigInteger, nullable=True),
-    _event_reference(),
+    event_reference(),
 )
 
 compromised_key = Table(
@@ -272,7 +272,7 @@ compromised_key = Table(
     Column("spki_sha256", String(64), primary_key=True),
     Column("created_at", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
-    _event_reference(),
+    event_reference(),
 )
 
 lint_finding = Table(
@@ -282,5 +282,5 @@ lint_finding = Table(
     Column("code", String(128), primary_key=True),
     Column("severity", String(16), nullable=False),
     Column("detail", Text, nullable=False),
-    _event_reference(unique=True),
+    event_reference(unique=True),
 )
