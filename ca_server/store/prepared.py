@@ -36,6 +36,13 @@ class Prepared:
         cursor.close()
         return row
 
+    def all(self, connection: Connection, parameters: Parameters) -> list[tuple[Any, ...]]:
+        """Every row that it finds."""
+        cursor = self._execute(connection, parameters)
+        rows: list[tuple[Any, ...]] = list(cursor.fetchall())
+        cursor.close()
+        return rows
+
     def run(self, connection: Connection, parameters: Parameters) -> int:
         """Execute it once; returns how many rows it touched."""
         cursor = self._execute(connection, parameters)

@@ -1,0 +1,415 @@
+"""Authorizations and challenges as they are kept (RFC 8555 §7.1.4, §7.1.5), and the attempts to validate.
+
+An attempt is never changed. The one that succeeded is the evidence that a valid authorization points at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, update
+
+from ca_server.core.acme.resources import Challenge, ChallengeType, NameAuthorization, Problem, Status
+from ca_server.core.acme.states import authorization_status
+from ca_server.core.identifiers import Identifier, parse_identifier
+from ca_server.store.acme_tables import (
+    acme_account,
+    acme_authorization,
+    acme_challenge,
+    acme_order_authorization,
+    acme_validation,
+)
+from ca_server.store.prepared import Prepared
+from ca_server.store.unit_of_work import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class NewAuthorization:
+    """A pending authorization about to be stored, with its challenges."""
+
+    id: str
+    account_id: str
+    identifier: Identifier
+    wildcard: bool
+    subdomains: bool
+    created_at: int
+    expires_at: int
+    challenges: tuple[NewChallenge, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewChallenge:
+    """One pending challenge; `token` is base64url text of at least 128 random bits."""
+
+    id: str
+    type: ChallengeType
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationTask:
+    """What a worker must know to validate one challenge; `attempts` were made before."""
+
+    challenge_id: str
+    authorization_id: str
+    account_id: str
+    thumbprint: str
+    account_url: str
+    type: ChallengeType
+    token: str
+    identifier: Identifier
+    wildcard: bool
+    subdomains: bool
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one attempt went: `success`, `retry` (to be tried again) or `failure` (for good).
+
+    `evidence` says what was asked of whom and what came back. `valid_until` is the end of the authorization
+    where it succeeded. `event_id` names the audit event of a success or failure.
+    """
+
+    outcome: str
+    at: int
+    error: Problem | None
+    evidence: dict[str, Any]
+    event_id: str | None
+    valid_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAttempt:
+    """An attempt as it was kept, for the timeline of an order."""
+
+    challenge_id: str
+    identifier: str
+    type: str
+    outcome: str
+    at: int
+    error: Problem | None
+    evidence: dict[str, Any]
+
+
+_INSERT_AUTHORIZATION = Prepared(
+    insert(acme_authorization),
+    (
+        *("id", "account_id", "identifier", "wildcard", "subdomains", "status", "created_at", "expires_at"),
+        *("evidence_number", "caa_checked_at"),
+    ),
+)
+_INSERT_CHALLENGE = Prepared(
+    insert(acme_challenge),
+    ("id", "authorization_id", "type", "token", "status", "error", "validated_at", "account_url"),
+)
+
+
+def insert_authorizations(unit: UnitOfWork, new: Sequence[NewAuthorization]) -> None:
+    """Store pending authorizations with their challenges."""
+    if not new:
+        return
+    _INSERT_AUTHORIZATION.run_many(
+        unit.connection,
+        [
+            {
+                "id": each.id,
+                "account_id": each.account_id,
+                "identifier": str(each.identifier),
+                "wildcard": int(each.wildcard),
+                "subdomains": int(each.subdomains),
+                "status": Status.PENDING.value,
+                "created_at": each.created_at,
+                "expires_at": each.expires_at,
+                "evidence_number": None,
+                "caa_checked_at": None,
+            }
+            for each in new
+        ],
+    )
+    _INSERT_CHALLENGE.run_many(
+        unit.connection,
+        [
+            {
+                "id": challenge.id,
+                "authorization_id": each.id,
+                "type": challenge.type.value,
+                "token": challenge.token,
+                "status": Status.PENDING.value,
+                "error": None,
+                "validated_at": None,
+                "account_url": None,
+            }
+            for each in new
+            for challenge in each.challenges
+        ],
+    )
+
+
+def find_authorization(connection: Connection, authorization_id: str, now: int) -> NameAuthorization | None:
+    """One authorization with its challenges and its status at this second."""
+    found = list_authorizations(connection, [authorization_id], now)
+    return found[0] if found else None
+
+
+def list_authorizations(
+    connection: Connection, authorization_ids: Sequence[str], now: int
+) -> list[NameAuthorization]:
+    """Authorizations by their ids, in that order, with their challenges and statuses at this second."""
+    if not authorization_ids:
+        return []
+    rows = connection.execute(
+        select(acme_authorization).where(acme_authorization.c.id.in_(authorization_ids))
+    ).mappings()
+    challenges: dict[str, list[Challenge]] = {}
+    order = [acme_challenge.c.authorization_id, acme_challenge.c.id]
+    for row in connection.execute(
+        select(acme_challenge)
+        .where(acme_challenge.c.authorization_id.in_(authorization_ids))
+        .order_by(*order)
+    ).mappings():
+        challenges.setdefault(row["authorization_id"], []).append(_challenge(row))
+    found = {row["id"]: _authorization(row, challenges[row["id"]], now) for row in rows}
+    return [found[each] for each in authorization_ids if each in found]
+
+
+def find_valid(
+    connection: Connection, account_id: str, identifiers: Sequence[Identifier], now: int
+) -> list[NameAuthorization]:
+    """The account's valid, unexpired authorizations for any of these names, the longest-lived first."""
+    rows = connection.execute(
+        select(acme_authorization.c.id)
+        .where(
+            acme_authorization.c.account_id == account_id,
+            acme_authorization.c.identifier.in_([str(each) for each in identifiers]),
+            acme_authorization.c.status == Status.VALID.value,
+            acme_authorization.c.expires_at > now,
+        )
+        .order_by(acme_authorization.c.expires_at.desc())
+    )
+    return list_authorizations(connection, [row.id for row in rows], now)
+
+
+def challenge_authorization_id(connection: Connection, challenge_id: str) -> str | None:
+    """Which authorization a challenge belongs to."""
+    found = connection.execute(
+        select(acme_challenge.c.authorization_id).where(acme_challenge.c.id == challenge_id)
+    )
+    return found.scalar_one_or_none()
+
+
+def start_challenge(unit: UnitOfWork, challenge_id: str, account_url: str) -> bool:
+    """Take a challenge from pending to processing; False where it was not pending any more."""
+    started = unit.connection.execute(
+        update(acme_challenge)
+        .where(
+            acme_challenge.c.id == challenge_id,
+            acme_challenge.c.status == Status.PENDING.value,
+            acme_challenge.c.authorization_id.in_(
+                select(acme_authorization.c.id).where(acme_authorization.c.status == Status.PENDING.value)
+            ),
+        )
+        .values(status=Status.PROCESSING.value, account_url=account_url)
+    )
+    return started.rowcount == 1
+
+
+def deactivate(unit: UnitOfWork, authorization_id: str) -> bool:
+    """End an authorization by its owner's wish; False where it had ended already (RFC 8555 §7.5.2)."""
+    ended = unit.connection.execute(
+        update(acme_authorization)
+        .where(
+            acme_authorization.c.id == authorization_id,
+            acme_authorization.c.status.in_([Status.PENDING.value, Status.VALID.value]),
+        )
+        .values(status=Status.DEACTIVATED.value)
+    )
+    return ended.rowcount == 1
+
+
+def note_caa_check(unit: UnitOfWork, authorization_ids: Sequence[str], now: int) -> None:
+    """Say that CAA allowed these names at this second."""
+    unit.connection.execute(
+        update(acme_authorization)
+        .where(acme_authorization.c.id.in_(authorization_ids))
+        .values(caa_checked_at=now)
+    )
+
+
+def read_validation_task(connection: Connection, challenge_id: str, now: int) -> ValidationTask | None:
+    """What is to be validated, or None where nothing is any more.
+
+    Nothing is where the challenge is not being processed, its authorization is not pending, or the account
+    is not valid.
+    """
+    row = (
+        connection.execute(
+            select(
+                acme_challenge,
+                acme_account.c.id.label("account_id"),
+                acme_account.c.key_thumbprint,
+                acme_authorization.c.identifier,
+                acme_authorization.c.wildcard,
+                acme_authorization.c.subdomains,
+            )
+            .join(acme_authorization, acme_authorization.c.id == acme_challenge.c.authorization_id)
+            .join(acme_account, acme_account.c.id == acme_authorization.c.account_id)
+            .where(
+                acme_challenge.c.id == challenge_id,
+                acme_challenge.c.status == Status.PROCESSING.value,
+                acme_authorization.c.status == Status.PENDING.value,
+                acme_authorization.c.expires_at > now,
+                acme_account.c.status == Status.VALID.value,
+            )
+        )
+        .mappings()
+        .one_or_none()
+    )
+    if row is None:
+        return None
+    made = connection.execute(
+        select(func.count())
+        .select_from(acme_validation)
+        .where(acme_validation.c.challenge_id == challenge_id)
+    )
+    return ValidationTask(
+        challenge_id=challenge_id,
+        authorization_id=row["authorization_id"],
+        account_id=row["account_id"],
+        thumbprint=row["key_thumbprint"],
+        account_url=row["account_url"],
+        type=ChallengeType(row["type"]),
+        token=row["token"],
+        identifier=parse_identifier(row["identifier"]),
+        wildcard=bool(row["wildcard"]),
+        subdomains=bool(row["subdomains"]),
+        attempts=made.scalar_one(),
+    )
+
+
+def record_attempt(unit: UnitOfWork, task: ValidationTask, attempt: Attempt) -> bool:
+    """Keep an attempt and what follows from it for its challenge and authorization.
+
+    False where the challenge or authorization has been settled meanwhile; the caller leaves uncommitted.
+    """
+    number = unit.connection.execute(
+        insert(acme_validation)
+        .values(
+            challenge_id=task.challenge_id,
+            identifier=str(task.identifier),
+            type=task.type.value,
+            at=attempt.at,
+            outcome=attempt.outcome,
+            error=_problem_text(attempt.error),
+            evidence=json.dumps(attempt.evidence, separators=(",", ":")),
+            event_id=attempt.event_id,
+        )
+        .returning(acme_validation.c.number)
+    ).scalar_one()
+    values: dict[str, Any] = {"error": _problem_text(attempt.error)}
+    if attempt.outcome != "retry":
+        values["status"] = _settled(attempt).value
+        values["validated_at"] = attempt.at if attempt.outcome == "success" else None
+    moved = unit.connection.execute(
+        update(acme_challenge)
+        .where(acme_challenge.c.id == task.challenge_id, acme_challenge.c.status == Status.PROCESSING.value)
+        .values(**values)
+    )
+    if moved.rowcount != 1:
+        return False
+    return attempt.outcome == "retry" or _settle_authorization(unit, task, attempt, number)
+
+
+def _settle_authorization(unit: UnitOfWork, task: ValidationTask, attempt: Attempt, number: int) -> bool:
+    values: dict[str, Any] = {"status": _settled(attempt).value}
+    if attempt.outcome == "success":
+        values |= {
+            "evidence_number": number,
+            "caa_checked_at": attempt.at,
+            "expires_at": attempt.valid_until,
+        }
+    settled = unit.connection.execute(
+        update(acme_authorization)
+        .where(
+            acme_authorization.c.id == task.authorization_id,
+            acme_authorization.c.status == Status.PENDING.value,
+        )
+        .values(**values)
+    )
+    return settled.rowcount == 1
+
+
+def _settled(attempt: Attempt) -> Status:
+    return Status.VALID if attempt.outcome == "success" else Status.INVALID
+
+
+def list_attempts(connection: Connection, order_id: str) -> list[StoredAttempt]:
+    """Every attempt at the authorizations of an order, oldest first."""
+    rows = connection.execute(
+        select(acme_validation)
+        .join(acme_challenge, acme_challenge.c.id == acme_validation.c.challenge_id)
+        .join(
+            acme_order_authorization,
+            acme_order_authorization.c.authorization_id == acme_challenge.c.authorization_id,
+        )
+        .where(acme_order_authorization.c.order_id == bindparam("order"))
+        .order_by(acme_validation.c.number),
+        {"order": order_id},
+    ).mappings()
+    return [
+        StoredAttempt(
+            challenge_id=row["challenge_id"],
+            identifier=row["identifier"],
+            type=row["type"],
+            outcome=row["outcome"],
+            at=row["at"],
+            error=read_problem(row["error"]),
+            evidence=json.loads(row["evidence"]),
+        )
+        for row in rows
+    ]
+
+
+def read_problem(text: str | None) -> Problem | None:
+    """A problem as `problem_text` wrote it."""
+    return None if text is None else Problem(**json.loads(text))
+
+
+def _problem_text(problem: Problem | None) -> str | None:
+    return None if problem is None else problem_text(problem)
+
+
+def problem_text(problem: Problem) -> str:
+    """A problem as the database keeps it."""
+    return json.dumps({"type": problem.type, "detail": problem.detail})
+
+
+def _challenge(row: RowMapping) -> Challenge:
+    return Challenge(
+        id=row["id"],
+        type=ChallengeType(row["type"]),
+        token=row["token"],
+        status=Status(row["status"]),
+        error=read_problem(row["error"]),
+        validated_at=row["validated_at"],
+        account_url=row["account_url"],
+    )
+
+
+def _authorization(row: RowMapping, challenges: list[Challenge], now: int) -> NameAuthorization:
+    return NameAuthorization(
+        id=row["id"],
+        account_id=row["account_id"],
+        identifier=parse_identifier(row["identifier"]),
+        wildcard=bool(row["wildcard"]),
+        subdomains=bool(row["subdomains"]),
+        status=authorization_status(Status(row["status"]), row["expires_at"], now),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        evidence_number=row["evidence_number"],
+        caa_checked_at=row["caa_checked_at"],
+        challenges=tuple(challenges),
+    )
