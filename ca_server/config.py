@@ -18,6 +18,11 @@ from ca_server.hsm.settings import AbsolutePath, TokenConfig
 
 _LISTEN = re.compile(r"(?:\[[0-9a-f:]+\]|[a-z0-9.-]+):[0-9]{1,5}|unix:/[^\s]+")
 _NODE = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62})")
+# Where this machine and its neighbours' metadata services are, and never a client that proves a name.
+_OWN_NETWORKS = tuple(
+    ipaddress.ip_network(text)
+    for text in ("127.0.0.0/8", "169.254.0.0/16", "::1/128", "::ffff:127.0.0.0/104", "fe80::/10")
+)
 
 
 def _listen(text: str) -> str:
@@ -130,6 +135,19 @@ class Config(Strict):
     crl: CrlConfig = CrlConfig()
     policies: PoliciesConfig = PoliciesConfig()
     acme: AcmeConfig | None = None
+
+    @model_validator(mode="after")
+    def _looks_outside(self) -> Self:
+        """A production server never asks itself for proof that somebody else controls a name (R26)."""
+        if self.mode == "production" and self.acme is not None:
+            for text in self.acme.validation.networks:
+                network = ipaddress.ip_network(text)
+                if any(network.version == own.version and network.subnet_of(own) for own in _OWN_NETWORKS):  # type: ignore[arg-type]
+                    raise broken(
+                        "CONFIG-ACME-NETWORK",
+                        f"{text} is loopback or link-local, which production never connects to",
+                    )
+        return self
 
 
 def load_config(path: Path) -> Config:

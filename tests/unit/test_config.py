@@ -79,6 +79,7 @@ def test_what_may_be_left_out_has_a_default(changed):
         ('interval = "1h"', 'interval = "1 hour"', "DOCUMENT-DURATION", "/crl/interval"),
         ('interval = "1h"', 'interval = "24h"', "CONFIG-CRL", "/crl"),
         ('mode = "production"', "mode = ", "CONFIG-TOML", None),
+        ('networks = ["10.0.0.0/8"', 'networks = ["127.0.0.1/32"', "CONFIG-ACME-NETWORK", None),
     ],
 )
 def test_a_bad_key_is_refused_by_its_rule_at_its_place(changed, old, new, rule_id, pointer):
@@ -93,6 +94,31 @@ def test_a_pin_comes_from_exactly_one_place(changed, pin):
     with pytest.raises(CaError) as caught:
         changed('pin_credential = "log-pin"', pin)
     assert caught.value.rule_ids == ("CONFIG-PIN",)
+
+
+@pytest.mark.parametrize(
+    "own", ["127.0.0.0/8", "127.0.0.53/32", "169.254.169.254/32", "::1/128", "fe80::/64"]
+)
+def test_r26_production_never_looks_at_itself_or_its_metadata_service(changed, own):
+    with pytest.raises(CaError, match="loopback or link-local") as caught:
+        changed('networks = ["10.0.0.0/8"', f'networks = ["10.0.0.0/8", "{own}"')
+    assert caught.value.rule_ids == ("CONFIG-ACME-NETWORK",)
+
+
+def test_r38_a_rehearsal_may_look_at_itself(tmp_path):
+    path = tmp_path / "server.toml"
+    text = EXAMPLE.read_text().replace('mode = "production"', 'mode = "rehearsal"')
+    path.write_text(text.replace('networks = ["10.0.0.0/8"', 'networks = ["127.0.0.0/8"'))
+    acme = load_config(path).acme
+    assert acme is not None
+    assert acme.validation.networks[0] == "127.0.0.0/8"
+
+
+def test_without_its_section_there_is_no_acme(changed, tmp_path):
+    assert changed('node = "ca1.example.com"', 'node = "ca2"').acme is not None
+    path = tmp_path / "server.toml"
+    path.write_text(EXAMPLE.read_text().partition("[acme]")[0])
+    assert load_config(path).acme is None
 
 
 def test_everything_wrong_is_told_at_once(changed):

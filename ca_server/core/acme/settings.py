@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Self
 
@@ -20,7 +21,8 @@ _DOMAIN = re.compile(
 )
 
 
-class Rate(Strict):
+@dataclass(frozen=True, slots=True)
+class Rate:
     """So many in so many seconds, as `300/3h` writes it."""
 
     count: int
