@@ -16,25 +16,31 @@ def name_violations(
     identifiers: frozenset[Identifier], rules: NameRules, floor: NameFloor
 ) -> Iterator[Violation]:
     """Every rule of the profile and the site that a set of names breaks."""
-    yield from _count_violations(identifiers, rules, floor)
+    yield from count_violations(identifiers, rules, floor)
     for identifier in sorted(identifiers):
-        of_type = rules.of_type(identifier.type)
-        if of_type is None:
-            accepted = [each for each in IdentifierType if rules.of_type(each)]
-            yield _refused(
-                "PROFILE-NAME-TYPE", identifier, f"names of type {', '.join(accepted) or 'none'} are accepted"
-            )
-        else:
-            yield from _value_violations(identifier, of_type)
-        if identifier.type is IdentifierType.DNS:
-            yield from _dns_violations(identifier, rules)
-        if any(touches(identifier, pattern) for pattern in floor.deny):
-            yield _refused("SITE-NAME-DENIED", identifier, "this site gives it to nobody")
+        yield from one_name_violations(identifier, rules, floor)
 
 
-def _count_violations(
+def one_name_violations(identifier: Identifier, rules: NameRules, floor: NameFloor) -> Iterator[Violation]:
+    """Every rule that one name breaks, whatever stands beside it."""
+    of_type = rules.of_type(identifier.type)
+    if of_type is None:
+        accepted = [each for each in IdentifierType if rules.of_type(each)]
+        yield _refused(
+            "PROFILE-NAME-TYPE", identifier, f"names of type {', '.join(accepted) or 'none'} are accepted"
+        )
+    else:
+        yield from _value_violations(identifier, of_type)
+    if identifier.type is IdentifierType.DNS:
+        yield from _dns_violations(identifier, rules)
+    if any(touches(identifier, pattern) for pattern in floor.deny):
+        yield _refused("SITE-NAME-DENIED", identifier, "this site gives it to nobody")
+
+
+def count_violations(
     identifiers: frozenset[Identifier], rules: NameRules, floor: NameFloor
 ) -> Iterator[Violation]:
+    """The rules on how many names there may be, over all and of each type."""
     most = min(rules.max, floor.max_count)
     if not rules.min <= len(identifiers) <= most:
         yield Violation(

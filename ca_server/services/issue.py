@@ -42,6 +42,7 @@ from ca_server.store.issuance import (
     is_compromised,
     stored_names,
 )
+from ca_server.store.orders import OrderTaken, link_finalization
 from ca_server.store.unit_of_work import BrokenRule
 
 GIVEN_UP = "this request was given up; send it again with a new Idempotency-Key"
@@ -57,13 +58,17 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class CertificateRequest:
-    """What a door hands to the gate once the protocol has authorized it."""
+    """What a door hands to the gate once the protocol has authorized it.
+
+    `order_id` is the ACME order that it finalizes: the order is claimed together with the intent.
+    """
 
     csr: Csr
     authorization: Authorization
     not_before: datetime | None = None
     not_after: datetime | None = None
     idempotency: Idempotency | None = None
+    order_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,8 @@ class Gate:
 
         Raises:
             CaError: forbidden (no seal), the kind of the first broken rule with all that were broken,
-                conflict (`IDEMPOTENCY-REUSED`), or unavailable with `retry_after`.
+                conflict (`IDEMPOTENCY-REUSED`), not_ready (`ACME-ORDER-NOT-READY`: somebody else claimed
+                the order, or an authorization ended), or unavailable with `retry_after`.
         """
         self._seals.require(request.authorization)
         known = self._known(request)
@@ -110,6 +116,8 @@ class Gate:
         entry = self._entry(request, compromised=known.compromised)
         try:
             return self._lane.submit(entry)
+        except OrderTaken as error:
+            raise refuse(Kind.NOT_READY, "ACME-ORDER-NOT-READY", "the order is not ready") from error
         except BrokenRule as error:
             known = self._known(request)
             if known.key is None:
@@ -257,7 +265,7 @@ class Gate:
             tbs_sha256=unsigned.tbs_sha256,
             tbs=unsigned.tbs,
         )
-        new = NewIntent(stored, event, _stored_key(request.idempotency, stored))
+        new = NewIntent(stored, event, _stored_key(request.idempotency, stored), request.order_id)
         return LaneEntry(intent, actor, principal.id, stored.protocol, _summary(request.csr, fields), new)
 
     def _record_refusal(
@@ -277,6 +285,8 @@ class Gate:
         )
         with self._context.database.write() as unit:
             insert_refused_request(unit, stored, refusal.violations, refusal.detail)
+            if request.order_id is not None:
+                link_finalization(unit, stored.id, request.order_id)
             unit.commit(event)
 
 

@@ -28,7 +28,11 @@ from ca_server.store.issuance import (
     settle_intents,
     stored_names,
 )
+from ca_server.store.orders import claim_order, complete_orders
 from ca_server.store.unit_of_work import BrokenRule
+
+# The protocol whose certificates belong to orders.
+ACME = "acme"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class NewIntent:
     request: StoredRequest
     event: Event
     key: StoredIdempotencyKey | None
+    order_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,7 @@ class Outcomes:
         Raises:
             BrokenRule: a serial number or idempotency key is taken; nothing was stored.
             KeyReported: a key of the batch is on the compromise list by now; nothing was stored.
+            OrderTaken: an ACME order is not ready (any more); nothing was stored.
             CaError: unavailable, the database is away.
         """
         new = [(entry.intent, entry.new) for entry in entries if entry.new]
@@ -113,6 +119,9 @@ class Outcomes:
                 [intent for intent, _ in new],
                 [each.key for _, each in new if each.key],
             )
+            for intent, each in new:
+                if each.order_id is not None:
+                    claim_order(unit, each.order_id, intent.request_id, intent.created_at)
             unit.commit(*(each.event for _, each in new))
 
     def store_certificates(self, batch: Sequence[Signed]) -> list[IssuedCertificate | CaError]:
@@ -140,6 +149,13 @@ class Outcomes:
             rows.append(_row(each.entry, der, certificate_id, events[-1].event_id))
         with self._context.database.write() as unit:
             settle_intents(unit, rows, [each.entry.intent.request_id for each in batch])
+            ordered = {
+                each.entry.intent.request_id: row.id
+                for each, row in zip(batch, rows, strict=True)
+                if each.entry.protocol == ACME
+            }
+            if ordered:
+                complete_orders(unit, ordered)
             unit.commit(*events)
         return [
             IssuedCertificate(

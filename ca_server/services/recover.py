@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import structlog
 
+from ca_server.core.acme.resources import Problem
 from ca_server.core.audit.record import Actor
 from ca_server.core.clock import to_epoch
 from ca_server.services.context import Context, process_actor
@@ -20,6 +21,7 @@ from ca_server.store.issuance import (
     find_request_owner,
     open_intents,
 )
+from ca_server.store.orders import fail_order
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +83,7 @@ class LeftBehind:
         try:
             with self._context.database.write() as unit:
                 abandon_intent(unit, intent)
+                fail_order(unit, intent.request_id, Problem("serverInternal", f"given up: {reason}"))
                 unit.commit(event)
         except AlreadySettled:
             log.info("recovery.settled_by_another", serial=intent.serial_number)

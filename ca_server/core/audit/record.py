@@ -23,6 +23,8 @@ MAX_INTEGER = 2**53 - 1
 CATALOGUE: dict[str, frozenset[str]] = {
     "access.refused": frozenset({"rule_ids", "action"}),
     "authority.imported": frozenset({"authority", "cert_sha256", "spki_sha256"}),
+    "authorization.created": frozenset({"account", "authorization", "identifier"}),
+    "authorization.deactivated": frozenset({"account", "authorization", "identifier"}),
     "ceremony.imported": frozenset({"ceremony", "bundle_sha256"}),
     "crl.abandoned": frozenset({"authority", "crl_number"}),
     "crl.done": frozenset({"authority", "crl_number", "crl_sha256"}),
@@ -37,6 +39,7 @@ CATALOGUE: dict[str, frozenset[str]] = {
     "lint.finding": frozenset({"cert_sha256", "finding"}),
     "log.epoch-open": frozenset({"origin", "vkey"}),
     "log.heartbeat": frozenset({"tree_size"}),
+    "order.created": frozenset({"account", "order", "profile", "names", "identifiers_sha256"}),
     "policy.loaded": frozenset({"profiles"}),
     "revoke.done": frozenset({"authority", "serial", "reason"}),
     "revoke.refused": frozenset({"authority", "serial", "rule_ids"}),

@@ -1,0 +1,145 @@
+"""ACME's completion step: an order whose names are all proven becomes an authorization for the gate (R1, R5).
+
+The order is claimed in the transaction that stores the intent, and only while each of its authorizations
+is valid: of a hundred clients that finalize at once, one gets past (R36).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ca_server.core.acme.coverage import covers, is_proven_by, proven_names
+from ca_server.core.acme.resources import Account, ChallengeType, NameAuthorization, Order, Status
+from ca_server.core.authorization import Authorization, Mint
+from ca_server.core.clock import from_epoch, to_epoch
+from ca_server.core.csr import Csr
+from ca_server.core.errors import CaError, Kind, refuse
+from ca_server.core.identifiers import Identifier, IdentifierType
+from ca_server.core.jose import parse_jwk
+from ca_server.core.profile import Profile
+from ca_server.policy_store import PolicyStore
+from ca_server.services.acme.accounts import principal_of, require_may_order
+from ca_server.services.acme.orders import find_order
+from ca_server.services.context import Context
+from ca_server.services.issue import CertificateRequest, Gate
+from ca_server.store import authorizations, orders
+
+# How long CAA records may have been looked at before a certificate is issued (RFC 8659 §4, as TTL and 8 h).
+CAA_MAX_AGE = 8 * 3600
+
+# (account URL, challenge that proved it, name, whether it is a wildcard); raises CaError where CAA forbids.
+CaaCheck = Callable[[str, ChallengeType, Identifier, bool], None]
+
+# What a gate's refusal of a CSR means to an ACME client: another CSR would do (RFC 8555 §7.4).
+_ABOUT_CSR = frozenset({Kind.REJECTED_IDENTIFIER, Kind.POLICY_REFUSED, Kind.BAD_PUBLIC_KEY})
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What finalizing needs: the gate, this protocol's mint, the profiles, and a look at CAA records."""
+
+    context: Context
+    gate: Gate
+    mint: Mint
+    policies: PolicyStore
+    check_caa: CaaCheck
+
+
+def finalize(completion: Completion, account: Account, account_url: str, order_id: str, csr: Csr) -> Order:
+    """The order after its certificate was asked for: valid, or processing where signing takes long.
+
+    Asking again with the same CSR answers the order as it is. A refused CSR leaves the order ready.
+
+    Raises:
+        CaError: not_found, `ACME-UNKNOWN`; not_ready, `ACME-ORDER-NOT-READY`; bad_csr with every rule that
+            the CSR breaks, `ACME-ACCOUNT-KEY`; forbidden, the account may not have the profile (any more),
+            `ACME-CAA`; unavailable, nothing was begun.
+    """
+    context = completion.context
+    order = find_order(context, account, order_id)
+    if order.status is not Status.READY:
+        return _again(context, order, csr)
+    profile = completion.policies.profile(order.profile)
+    require_may_order(context, account, profile)
+    if csr.spki_sha256 == parse_jwk(account.jwk).spki_sha256:
+        raise refuse(Kind.BAD_CSR, "ACME-ACCOUNT-KEY", "an account's own key is never certified (§11.1)")
+    authorization = _authorize(completion, account, account_url, profile, order, csr)
+    request = CertificateRequest(
+        csr,
+        authorization,
+        not_before=None if order.not_before is None else from_epoch(order.not_before),
+        not_after=None if order.not_after is None else from_epoch(order.not_after),
+        order_id=order.id,
+    )
+    try:
+        completion.gate.issue(request)
+    except CaError as error:
+        # The intent may be stored although no answer came in time: then it will be signed.
+        moved = find_order(context, account, order_id)
+        if moved.status in {Status.PROCESSING, Status.VALID}:
+            return _again(context, moved, csr)
+        if error.kind in _ABOUT_CSR:
+            raise CaError(Kind.BAD_CSR, error.detail, violations=error.violations) from error
+        raise
+    return find_order(context, account, order_id)
+
+
+def _again(context: Context, order: Order, csr: Csr) -> Order:
+    """The order as it is, for whoever sends the CSR that it is finalized with."""
+    if order.status in {Status.PROCESSING, Status.VALID}:
+        with context.database.read() as connection:
+            made = orders.list_finalizations(connection, order.id)
+        if any(each.status != "refused" and each.csr_der == csr.der for each in made):
+            return order
+    raise refuse(Kind.NOT_READY, "ACME-ORDER-NOT-READY", f"the order is {order.status}, not ready")
+
+
+def _authorize(
+    completion: Completion, account: Account, account_url: str, profile: Profile, order: Order, csr: Csr
+) -> Authorization:
+    """Seal permission for exactly the names that evidence stands for, each counted by itself (R11)."""
+    context = completion.context
+    now = to_epoch(context.clock.now())
+    with context.database.read() as connection:
+        found = authorizations.list_authorizations(connection, order.authorization_ids, now)
+    proven = proven_names(order.identifiers, found, profile.acme.challenges)
+    if proven != order.identifiers:
+        raise refuse(Kind.NOT_READY, "ACME-ORDER-NOT-READY", "not every name of the order is proven")
+    if csr.identifiers == proven:
+        # A CSR with other names is refused by the gate; nobody's DNS is asked for it.
+        _look_at_caa(completion, account_url, profile, order, found, now)
+    return completion.mint.authorize(principal_of(account), profile.name, proven)
+
+
+def _look_at_caa(
+    completion: Completion,
+    account_url: str,
+    profile: Profile,
+    order: Order,
+    found: list[NameAuthorization],
+    now: int,
+) -> None:
+    """Ask again where the answer is old, and for names that were proven by one above them (RFC 9444)."""
+    renewed = []
+    for identifier in sorted(order.identifiers):
+        authorization = next(
+            each for each in found if covers(each, identifier) and is_proven_by(each, profile.acme.challenges)
+        )
+        is_fresh = now - (authorization.caa_checked_at or 0) <= CAA_MAX_AGE
+        if identifier.type is IdentifierType.IP or (is_fresh and not authorization.subdomains):
+            continue
+        challenge = next(each for each in authorization.challenges if each.status is Status.VALID)
+        base = identifier.value.removeprefix("*.")
+        completion.check_caa(
+            account_url,
+            challenge.type,
+            Identifier(IdentifierType.DNS, base),
+            base != identifier.value,
+        )
+        if not authorization.subdomains:
+            renewed.append(authorization.id)
+    if renewed:
+        with completion.context.database.write() as unit:
+            authorizations.note_caa_check(unit, renewed, now)
+            unit.commit_unaudited("that CAA still allows a name; the issuance that follows has events")
