@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from ca_server.core.csr import Csr
 from ca_server.core.errors import Violation
-from ca_server.core.profile import ExtensionRules
+from ca_server.core.profile import AcmeRules, ExtensionRules
 from ca_server.core.profile_words import KEY_USAGES, purpose_oid
 
 
-def extension_violations(csr: Csr, rules: ExtensionRules) -> Iterator[Violation]:
-    """Every rule that the extensions asked for in a CSR break."""
+def extension_violations(csr: Csr, rules: ExtensionRules, habits: AcmeRules) -> Iterator[Violation]:
+    """Every rule that the extensions asked for in a CSR break; `habits` are asked for in vain."""
     for extension in csr.extensions:
         match extension.value:
             case x509.SubjectAlternativeName():
@@ -26,9 +26,9 @@ def extension_violations(csr: Csr, rules: ExtensionRules) -> Iterator[Violation]
             case x509.BasicConstraints() as asked:
                 yield from _constraint_violations(asked, rules)
             case x509.KeyUsage() as asked:
-                yield from _usage_violations(asked, rules)
+                yield from _usage_violations(asked, rules, habits)
             case x509.ExtendedKeyUsage() as asked:
-                yield from _purpose_violations(asked, rules)
+                yield from _purpose_violations(asked, rules, habits)
             case x509.TLSFeature() as asked:
                 if not rules.must_staple or list(asked) != [x509.TLSFeatureType.status_request]:
                     yield _refused("PROFILE-EXTENSION", "must-staple is not in this profile")
@@ -48,20 +48,25 @@ def _constraint_violations(asked: x509.BasicConstraints, rules: ExtensionRules) 
         yield _refused("PROFILE-EXTENSION", "basicConstraints differs from what this profile gives")
 
 
-def _usage_violations(asked: x509.KeyUsage, rules: ExtensionRules) -> Iterator[Violation]:
+def _usage_violations(asked: x509.KeyUsage, rules: ExtensionRules, habits: AcmeRules) -> Iterator[Violation]:
     wanted: set[str] = {word for word in KEY_USAGES if getattr(asked, word)}
     if asked.key_agreement and (asked.encipher_only or asked.decipher_only):
         wanted.add("encipher_only or decipher_only")
-    if extra := wanted.difference(rules.key_usage):
+    if extra := wanted.difference(rules.key_usage, habits.ignored_key_usage):
         yield _refused(
             "PROFILE-EXTENSION-USAGE",
             f"key usage {', '.join(sorted(extra))} is refused; {', '.join(rules.key_usage)} is given",
         )
 
 
-def _purpose_violations(asked: x509.ExtendedKeyUsage, rules: ExtensionRules) -> Iterator[Violation]:
+def _purpose_violations(
+    asked: x509.ExtendedKeyUsage, rules: ExtensionRules, habits: AcmeRules
+) -> Iterator[Violation]:
     given = {purpose_oid(word) for word in rules.extended_key_usage}
-    if extra := sorted(oid.dotted_string for oid in set(asked) - given):
+    ignored = {purpose_oid(word) for word in habits.ignored_extended_key_usage}
+    # Who asks for none of what is given wants another certificate, whatever the habit.
+    accepted = given | ignored if given.intersection(asked) else given
+    if extra := sorted(oid.dotted_string for oid in set(asked) - accepted):
         yield _refused(
             "PROFILE-EXTENSION-EKU",
             f"extended key usage {', '.join(extra)} is refused; "

@@ -18,7 +18,7 @@ from ca_server.core.errors import CaError, Kind, Violation
 from ca_server.core.extension_rules import extension_violations
 from ca_server.core.identifiers import Identifier
 from ca_server.core.name_rules import name_violations
-from ca_server.core.profile import Profile
+from ca_server.core.profile import AcmeRules, Profile
 from ca_server.core.public_keys import KeyFacts, key_violations
 from ca_server.core.signatures import KeyType, PublicKey, SignatureAlgorithm
 from ca_server.core.site import SiteRules
@@ -93,7 +93,7 @@ def decide(
     violations += broken
     violations += _set_violations(csr.identifiers, authorization.identifiers)
     violations += name_violations(csr.identifiers, profile.names, facts.site.names)
-    violations += extension_violations(csr, profile.extensions)
+    violations += extension_violations(csr, profile.extensions, _habits(authorization, profile))
     begin, end, broken = judge_validity(
         profile.validity, facts.issuer.certificate, facts.now, not_before, not_after
     )
@@ -157,6 +157,11 @@ def _set_violations(asked: frozenset[Identifier], authorized: frozenset[Identifi
         yield Violation("NAME-UNAUTHORIZED", f"the name {identifier} was not authorized", "/csr")
     for identifier in sorted(authorized - asked):
         yield Violation("NAME-MISSING", f"the authorized name {identifier} is not in the CSR", "/csr")
+
+
+def _habits(authorization: Authorization, profile: Profile) -> AcmeRules:
+    """What may be asked for in vain; whoever writes a REST request writes its CSR with care."""
+    return profile.acme if authorization.protocol == "acme" else AcmeRules()
 
 
 _FORBIDDEN = {"PROFILE-ROLE", "PROFILE-PROTOCOL", "PROFILE-AUTHORIZATION"}

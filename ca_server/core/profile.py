@@ -194,7 +194,11 @@ class RequesterRules(Strict):
 
 
 class AcmeRules(Strict):
-    """What ACME asks of who wants this profile: which challenges count, and whether accounts are bound."""
+    """What ACME asks of who wants this profile: which challenges count, and whether accounts are bound.
+
+    The ignored usages are what common clients ask for in their CSRs by habit: over ACME, and there alone,
+    asking for them is no reason to refuse, and they are not granted.
+    """
 
     challenges: Annotated[
         tuple[Annotated[ChallengeType, BeforeValidator(one_of(ChallengeType))], ...],
@@ -202,6 +206,8 @@ class AcmeRules(Strict):
         BeforeValidator(tuple_of_list),
     ] = tuple(ChallengeType)
     external_account_required: bool = False
+    ignored_key_usage: Annotated[tuple[KeyUsageWord, ...], BeforeValidator(tuple_of_list)] = ()
+    ignored_extended_key_usage: Annotated[tuple[PurposeWord, ...], BeforeValidator(tuple_of_list)] = ()
 
 
 class Profile(Strict):

@@ -17,9 +17,12 @@ _SETS = frozenset(
     {
         "allow",
         "allowed",
+        "challenges",
         "deny",
         "excluded",
         "extended_key_usage",
+        "ignored_extended_key_usage",
+        "ignored_key_usage",
         "key_usage",
         "names",
         "permitted",

@@ -111,7 +111,7 @@ def _names(profile: Profile) -> Iterator[Finding]:
         yield Finding(
             Severity.NOTICE,
             "TEMPLATE-WILDCARD",
-            "wildcards are allowed under every domain; only the patterns of credentials bound them",
+            "wildcards are allowed under every domain; only a proof by DNS or a credential bounds them",
         )
     for kind in _OPAQUE:
         if (rules := names.of_type(kind)) and {"*", "**"}.intersection(rules.allow):

@@ -151,8 +151,15 @@ def make_facts(**changes: Any) -> Facts:
 
 
 def grant(
-    profile: Profile | str, csr: Csr, *, facts: Facts | None = None, role: Role = Role.REQUESTER, **times: Any
+    profile: Profile | str,
+    csr: Csr,
+    *,
+    facts: Facts | None = None,
+    role: Role = Role.REQUESTER,
+    protocol: str = "rest",
+    **times: Any,
 ) -> CertificateFields:
     """Decide for somebody who was authorized for exactly what the CSR says."""
     known = policies().profile(profile) if isinstance(profile, str) else profile
-    return decide(csr, authorize(csr, known.name, role=role), known, facts or make_facts(), **times)
+    authorization = authorize(csr, known.name, role=role, protocol=protocol)
+    return decide(csr, authorization, known, facts or make_facts(), **times)

@@ -16,6 +16,8 @@ ACCEPTABLE = [
     ("tls-server", dns("host.internal"), None),
     ("tls-server", dns("localhost") + ip("127.0.0.1", "::1"), subject(common_name="LOCALHOST")),
     ("tls-server", ip("10.0.0.1"), None),
+    ("tls-server", dns("example.test", "*.example.test"), None),
+    ("tls-server-short", dns("host.internal", "*.apps.internal"), None),
     ("tls-client", EMAIL, subject(common_name="bob@example.com")),
     ("tls-peer", dns("node1.example.test"), None),
     ("spiffe-workload", SPIFFE + dns("web.example.org"), None),

@@ -66,7 +66,7 @@ def past(issuing):
         not_after=issuing.clock.now() + timedelta(days=30),
     )
     with pytest.raises(CaError):
-        ask(issuing, ["*.example.com"])
+        ask(issuing, ["a_b.example.com"])
     issuing.clock.advance(days=1)
     return issuing
 
@@ -94,11 +94,11 @@ def test_what_would_be_refused_is_told_with_its_rules(past):
 
 
 def test_what_would_be_issued_is_told_with_what_refused_it_then(past):
-    report = replay(past, proposed(("wildcard = false", "wildcard = true")))
+    report = replay(past, proposed(("[names]\n", "[names]\nunderscore = true\n")))
     assert counts(report) == (4, 3, 0, 1, 0)
     (difference,) = report.differences
     assert (difference.was, difference.would) == ("refused", "issued")
-    assert difference.rule_ids == ("PROFILE-NAME-WILDCARD",)
+    assert difference.rule_ids == ("PROFILE-NAME-UNDERSCORE",)
     assert difference.principal == OPERATOR.id
 
 

@@ -22,6 +22,8 @@ SHIPPED = {
     "tls-client",
     "tls-peer",
     "tls-server",
+    "tls-server-eab",
+    "tls-server-short",
 }
 
 

@@ -24,7 +24,7 @@ def run(*arguments):
 def test_check_reads_the_shipped_policies_and_finds_no_error():
     result = run("check")
     assert result.exit_code == 0
-    assert "8 profiles read" in result.stderr
+    assert "10 profiles read" in result.stderr
 
 
 def test_check_fails_on_a_dangerous_profile(tmp_path):
@@ -33,8 +33,11 @@ def test_check_fails_on_a_dangerous_profile(tmp_path):
     result = run("check", path)
     assert result.exit_code == 1
     assert "[TEMPLATE-ANY-PURPOSE]" in result.stdout
-    (finding,) = json.loads(run("check", "--json", path).stdout)
-    assert (finding["profile"], finding["severity"]) == ("tls-server", "error")
+    findings = json.loads(run("check", "--json", path).stdout)
+    assert {(each["profile"], each["severity"]) for each in findings} == {
+        ("tls-server", "error"),
+        ("tls-server", "notice"),
+    }
 
 
 def test_check_refuses_a_file_with_an_unknown_key(tmp_path):
@@ -43,7 +46,7 @@ def test_check_refuses_a_file_with_an_unknown_key(tmp_path):
     with pytest.raises(CaError) as caught:
         run("check", path)
     assert caught.value.rule_ids == ("PROFILE-UNKNOWN-KEY",)
-    assert caught.value.violations[0].pointer == "/extensions/colour"
+    assert caught.value.violations[0].pointer == "/acme/colour"
 
 
 def test_diff_compares_files_and_names(tmp_path):

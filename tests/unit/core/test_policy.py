@@ -238,8 +238,9 @@ def test_r8_an_address_is_judged_where_the_certificate_would_carry_it():
 
 
 def test_wildcards_are_off_unless_a_profile_has_them():
-    assert rules("tls-server", make_csr(dns("*.example.com")))[1] == ("PROFILE-NAME-WILDCARD",)
+    assert rules("tls-peer", make_csr(dns("*.example.com")))[1] == ("PROFILE-NAME-WILDCARD",)
     assert grant(own_profile(""), make_csr(dns("*.a.example.com")))
+    assert grant("tls-server", make_csr(dns("*.example.com", "example.com")))
 
 
 def test_the_site_denies_names_to_every_profile():
@@ -315,6 +316,39 @@ def test_r7_asking_for_what_is_given_anyway_does_no_harm():
     assert grant("tls-server", make_csr(dns("a.example.com"), extensions=asked))
 
 
+HABITS = (
+    x509.KeyUsage(True, **(USAGE | {"key_encipherment": True})),
+    x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+)
+
+
+@pytest.mark.parametrize("asked", HABITS, ids=["cert-manager", "acme.sh"])
+def test_r7_what_acme_clients_ask_for_by_habit_is_not_granted_and_does_no_harm(asked):
+    csr = make_csr(dns("a.example.com"), extensions=(asked,))
+    assert grant("tls-server", csr, protocol="acme").profile.extensions.extended_key_usage == ("server_auth",)
+    assert rules("tls-server", csr)[0] is Kind.POLICY_REFUSED
+    assert (
+        rules("tls-client", make_csr(EMAIL, extensions=(asked,)), protocol="acme")[0] is Kind.POLICY_REFUSED
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "rule_id"),
+    [
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), "PROFILE-EXTENSION-EKU"),
+        (
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CODE_SIGNING]),
+            "PROFILE-EXTENSION-EKU",
+        ),
+        (x509.KeyUsage(True, **(USAGE | {"key_agreement": True})), "PROFILE-EXTENSION-USAGE"),
+        (x509.BasicConstraints(True, None), "PROFILE-EXTENSION-CA"),
+    ],
+)
+def test_r7_habits_open_no_other_door(asked, rule_id):
+    csr = make_csr(dns("a.example.com"), extensions=(asked,))
+    assert rules("tls-server", csr, protocol="acme") == (Kind.POLICY_REFUSED, (rule_id,))
+
+
 def test_r7_the_key_floor_holds_under_every_profile():
     key = make_key(KeyType.EC_P521)
     for name in policies().names:
@@ -383,7 +417,7 @@ def test_no_certificate_outlives_its_issuer():
 
 def test_all_broken_rules_are_told_at_once():
     csr = make_csr(
-        [*EMAIL, *dns("*.example.com")],
+        [*EMAIL, *dns("a_b.example.com")],
         name=subject(organization_name="Evil", common_name="root"),
         key=make_key(KeyType.EC_P521),
         extensions=(x509.BasicConstraints(True, None),),
@@ -395,7 +429,7 @@ def test_all_broken_rules_are_told_at_once():
         "PROFILE-SUBJECT-ATTRIBUTE",
         "PROFILE-SUBJECT-NAME",
         "PROFILE-NAME-TYPE",
-        "PROFILE-NAME-WILDCARD",
+        "PROFILE-NAME-UNDERSCORE",
         "PROFILE-EXTENSION-CA",
         "PROFILE-VALIDITY-PAST",
     }
