@@ -17,6 +17,7 @@ from ca_server.publish.metrics import metrics_blueprint
 from ca_server.publish.services import PublicationServices
 from ca_server.request_log import install_request_log
 from ca_server.rest import (
+    acme_orders,
     api_tokens,
     audit_events,
     authorities,
@@ -61,6 +62,7 @@ _RESOURCES = (
     audit_events,
     api_tokens,
     client_grants,
+    acme_orders,
 )
 _SECURITY: dict[str, SecurityScheme] = {
     "token": SecurityScheme(type="http", scheme="bearer"),

@@ -22,12 +22,17 @@ class Action(StrEnum):
     READ_PROFILE = "profile.read"
     READ_AUTHORITY = "authority.read"
     READ_AUDIT_EVENT = "audit-event.read"
+    READ_ORDER = "acme-order.read"
     CREATE_TOKEN = "token.create"  # noqa: S105 - an action's name
     READ_TOKEN = "token.read"  # noqa: S105 - an action's name
     REVOKE_TOKEN = "token.revoke"  # noqa: S105 - an action's name
     CREATE_GRANT = "grant.create"
     READ_GRANT = "grant.read"
     REVOKE_GRANT = "grant.revoke"
+    UNPAUSE_ACCOUNT = "acme-account.unpause"
+    CREATE_RENEWAL_FLAG = "renewal-flag.create"
+    READ_RENEWAL_FLAG = "renewal-flag.read"
+    END_RENEWAL_FLAG = "renewal-flag.end"
 
 
 _EVERYBODY = frozenset(Role)
@@ -45,12 +50,17 @@ ROLES: dict[Action, frozenset[Role]] = {
     Action.READ_PROFILE: _EVERYBODY,
     Action.READ_AUTHORITY: _EVERYBODY,
     Action.READ_AUDIT_EVENT: _READERS,
+    Action.READ_ORDER: frozenset({Role.ADMINISTRATOR, Role.OFFICER, Role.AUDITOR}),
     Action.CREATE_TOKEN: _ADMINISTRATORS,
     Action.READ_TOKEN: _READERS,
     Action.REVOKE_TOKEN: _ADMINISTRATORS,
     Action.CREATE_GRANT: _ADMINISTRATORS,
     Action.READ_GRANT: _READERS,
     Action.REVOKE_GRANT: _ADMINISTRATORS,
+    Action.UNPAUSE_ACCOUNT: _OFFICERS,
+    Action.CREATE_RENEWAL_FLAG: _OFFICERS,
+    Action.READ_RENEWAL_FLAG: _EVERYBODY - {Role.REQUESTER},
+    Action.END_RENEWAL_FLAG: _OFFICERS,
 }
 
 

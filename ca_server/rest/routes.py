@@ -17,6 +17,8 @@ ACTIONS: dict[str, Action] = {
     "authorities.list_authorities": Action.READ_AUTHORITY,
     "authorities.show_authority": Action.READ_AUTHORITY,
     "audit_events.list_audit_events": Action.READ_AUDIT_EVENT,
+    "acme_orders.list_acme_orders": Action.READ_ORDER,
+    "acme_orders.show_acme_order": Action.READ_ORDER,
     "api_tokens.create_api_token": Action.CREATE_TOKEN,
     "api_tokens.list_api_tokens": Action.READ_TOKEN,
     "api_tokens.revoke_api_token": Action.REVOKE_TOKEN,
