@@ -22,6 +22,7 @@ MAX_INTEGER = 2**53 - 1
 # Kind -> keys that its data must have. Unknown kinds and missing keys are refused at write time.
 CATALOGUE: dict[str, frozenset[str]] = {
     "access.refused": frozenset({"rule_ids", "action"}),
+    "account.unpaused": frozenset({"account", "names"}),
     "authority.imported": frozenset({"authority", "cert_sha256", "spki_sha256"}),
     "authorization.created": frozenset({"account", "authorization", "identifier"}),
     "authorization.deactivated": frozenset({"account", "authorization", "identifier"}),
@@ -39,8 +40,11 @@ CATALOGUE: dict[str, frozenset[str]] = {
     "lint.finding": frozenset({"cert_sha256", "finding"}),
     "log.epoch-open": frozenset({"origin", "vkey"}),
     "log.heartbeat": frozenset({"tree_size"}),
-    "order.created": frozenset({"account", "order", "profile", "names", "identifiers_sha256"}),
+    "name.paused": frozenset({"account", "identifier", "failures"}),
+    "order.created": frozenset({"account", "order", "profile", "names", "names_sha256"}),
     "policy.loaded": frozenset({"profiles"}),
+    "renewal.flagged": frozenset({"flag", "scope", "subject"}),
+    "renewal.unflagged": frozenset({"flag"}),
     "revoke.done": frozenset({"authority", "serial", "reason"}),
     "revoke.refused": frozenset({"authority", "serial", "rule_ids"}),
     "revoke.released": frozenset({"authority", "serial"}),

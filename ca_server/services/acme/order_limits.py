@@ -1,0 +1,80 @@
+"""What a new order costs its account, and what its certificate costs its names.
+
+Names are counted when a certificate is made and only looked at when an order is: or anybody could use up
+somebody else's names by orders that they cannot fulfil.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+
+from sqlalchemy import Connection
+
+from ca_server.core.acme.coverage import needed_scope
+from ca_server.core.acme.resources import OrderName
+from ca_server.core.acme.settings import AcmeLimits
+from ca_server.core.identifiers import Identifier
+from ca_server.services.acme.limits import Limit, Met, failure_subject, rate_of, spend, too_many
+from ca_server.services.acme.pausing import require_unpaused
+from ca_server.store import rate_limits
+from ca_server.store.rate_limits import bucket_of
+from ca_server.store.unit_of_work import UnitOfWork
+
+
+def spend_order(
+    unit: UnitOfWork, limits: AcmeLimits, account_id: str, names: Sequence[OrderName], now: int
+) -> None:
+    """Let an account make one more order, in the transaction that stores it.
+
+    Names are in the client's order, so that refusals point at them; `now` is seconds since 1970.
+
+    Raises:
+        CaError: rate_limited, every broken rule of `ACME-LIMIT-...`.
+    """
+    require_unpaused(unit.connection, account_id, names)
+    _require_room(unit.connection, limits, account_id, names, now)
+    spend(unit, Limit.ORDERS_PER_ACCOUNT, account_id, limits.orders_per_account, now)
+
+
+def count_certificates(
+    unit: UnitOfWork, limits: AcmeLimits, certificates: Iterable[Collection[Identifier]], now: int
+) -> None:
+    """Count certificates, each given by its names, in the transaction that claims their orders.
+
+    Nothing is refused any more: who has an order gets its certificate, and the next order meets the limit.
+    Buckets are poured into in the order of their names, so that no two transactions wait for each other.
+    """
+    poured = []
+    for names in certificates:
+        poured.append((Limit.CERTIFICATES_PER_NAME_SET, _set_subject(names)))
+        poured += [(Limit.CERTIFICATES_PER_NAME, str(each)) for each in names]
+    for limit, subject in sorted(poured):
+        rate = rate_of(limits, limit)
+        rate_limits.pour(unit, limit, subject, bucket_of(rate.count, rate.seconds), now * 1000)
+
+
+def _require_room(
+    connection: Connection, limits: AcmeLimits, account_id: str, names: Sequence[OrderName], now: int
+) -> None:
+    asked: list[tuple[Limit, str, str | None]] = [
+        (Limit.CERTIFICATES_PER_NAME_SET, _set_subject([each.identifier for each in names]), None)
+    ]
+    for number, name in enumerate(names):
+        place = f"/identifiers/{number}"
+        failure = failure_subject(account_id, needed_scope(name).identifier)
+        asked.append((Limit.CERTIFICATES_PER_NAME, str(name.identifier), place))
+        asked.append((Limit.FAILURES_PER_NAME, failure, place))
+    met = []
+    for limit, subject, pointer in asked:
+        rate = rate_of(limits, limit)
+        bucket = bucket_of(rate.count, rate.seconds)
+        wait = rate_limits.find_wait(connection, limit, subject, bucket, now * 1000)
+        if wait:
+            met.append(Met(limit, rate, pointer, wait))
+    if met:
+        raise too_many(met)
+
+
+def _set_subject(names: Collection[Identifier]) -> str:
+    return hashlib.sha256("\n".join(sorted(map(str, names))).encode()).hexdigest()
