@@ -5,8 +5,7 @@ The cap holds for chunked bodies too, because it counts what was read and not wh
 
 from __future__ import annotations
 
-import json
-from typing import Any, NoReturn
+from typing import Any
 
 from flask import request
 from flask.json.provider import DefaultJSONProvider
@@ -14,13 +13,13 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 from ca_server.core.errors import CaError, Kind, refuse
+from ca_server.core.strict_json import parse_json
 
 MAX_BODY_BYTES = 128 * 1024
-MAX_DEPTH = 8
 
 
 class StrictJSON(DefaultJSONProvider):
-    """JSON as RFC 8259 and nothing more: no member twice, no NaN, no endless depth."""
+    """JSON as `core.strict_json` reads it."""
 
     sort_keys = False
 
@@ -30,13 +29,7 @@ class StrictJSON(DefaultJSONProvider):
         Raises:
             ValueError: the text is not such JSON.
         """
-        try:
-            value = json.loads(s, object_pairs_hook=_object, parse_constant=_no_constant)
-        except RecursionError as error:
-            raise ValueError("nested too deeply") from error
-        if _depth(value) > MAX_DEPTH:
-            raise ValueError("nested too deeply")
-        return value
+        return parse_json(s)
 
 
 def require_json_object() -> None:
@@ -68,29 +61,6 @@ def require_single_query_parameters() -> None:
     """
     if any(len(values) > 1 for values in request.args.listvalues()):
         raise refuse(Kind.MALFORMED, "REST-QUERY", "a query parameter is given more than once")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member is there twice")
-    return members
-
-
-def _no_constant(_name: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are not JSON")
-
-
-def _depth(value: Any) -> int:
-    """How many arrays and objects lie within each other, counted without recursion."""
-    depth, layer = 0, [value]
-    while layer:
-        containers = [each for each in layer if isinstance(each, dict | list)]
-        layer = [
-            child for each in containers for child in (each.values() if isinstance(each, dict) else each)
-        ]
-        depth += bool(containers)
-    return depth
 
 
 def _not_json(detail: str) -> CaError:

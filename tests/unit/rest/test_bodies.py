@@ -10,7 +10,8 @@ from flask import Flask
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ca_server.rest.bodies import MAX_DEPTH, StrictJSON
+from ca_server.core.strict_json import MAX_DEPTH
+from ca_server.rest.bodies import StrictJSON
 
 STRICT = StrictJSON(Flask("test", static_folder=None))
 
