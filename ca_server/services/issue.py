@@ -19,6 +19,7 @@ from ca_server.core.policy import CertificateFields, Facts, IssuerFacts, decide
 from ca_server.core.profile import Profile
 from ca_server.core.tbs import build_certificate
 from ca_server.policy_store import PolicyStore
+from ca_server.services.acme.claims import OrderClaim
 from ca_server.services.context import Context, actor_of, new_id
 from ca_server.services.issuers import Issuers
 from ca_server.services.lane import Lane
@@ -60,7 +61,7 @@ class Idempotency:
 class CertificateRequest:
     """What a door hands to the gate once the protocol has authorized it.
 
-    `order_id` is the ACME order that it finalizes: the order is claimed together with the intent.
+    `claim` is the ACME order that it is made for, taken together with the intent.
     """
 
     csr: Csr
@@ -68,7 +69,7 @@ class CertificateRequest:
     not_before: datetime | None = None
     not_after: datetime | None = None
     idempotency: Idempotency | None = None
-    order_id: str | None = None
+    claim: OrderClaim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +266,7 @@ class Gate:
             tbs_sha256=unsigned.tbs_sha256,
             tbs=unsigned.tbs,
         )
-        new = NewIntent(stored, event, _stored_key(request.idempotency, stored), request.order_id)
+        new = NewIntent(stored, event, _stored_key(request.idempotency, stored), request.claim)
         return LaneEntry(intent, actor, principal.id, stored.protocol, _summary(request.csr, fields), new)
 
     def _record_refusal(
@@ -285,8 +286,8 @@ class Gate:
         )
         with self._context.database.write() as unit:
             insert_refused_request(unit, stored, refusal.violations, refusal.detail)
-            if request.order_id is not None:
-                link_finalization(unit, stored.id, request.order_id)
+            if request.claim is not None:
+                link_finalization(unit, stored.id, request.claim.order_id)
             unit.commit(event)
 
 

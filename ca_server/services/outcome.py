@@ -15,6 +15,7 @@ from ca_server.core.clock import to_epoch
 from ca_server.core.errors import CaError, Kind
 from ca_server.core.identifiers import Identifier, identifier_of
 from ca_server.core.signatures import PublicKey, spki_sha256
+from ca_server.services.acme.claims import OrderClaim, take_orders
 from ca_server.services.context import Context
 from ca_server.store.issuance import (
     AlreadySettled,
@@ -28,7 +29,7 @@ from ca_server.store.issuance import (
     settle_intents,
     stored_names,
 )
-from ca_server.store.orders import claim_order, complete_orders
+from ca_server.store.orders import complete_orders
 from ca_server.store.unit_of_work import BrokenRule
 
 # The protocol whose certificates belong to orders.
@@ -42,7 +43,7 @@ class NewIntent:
     request: StoredRequest
     event: Event
     key: StoredIdempotencyKey | None
-    order_id: str | None = None
+    claim: OrderClaim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +120,7 @@ class Outcomes:
                 [intent for intent, _ in new],
                 [each.key for _, each in new if each.key],
             )
-            for intent, each in new:
-                if each.order_id is not None:
-                    claim_order(unit, each.order_id, intent.request_id, intent.created_at)
+            take_orders(unit, [(each.claim, intent) for intent, each in new if each.claim])
             unit.commit(*(each.event for _, each in new))
 
     def store_certificates(self, batch: Sequence[Signed]) -> list[IssuedCertificate | CaError]:

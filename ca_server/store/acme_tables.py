@@ -127,7 +127,6 @@ acme_order = Table(
     Column("status", String(12), nullable=False),
     # JSON array of {"type", "value", "ancestorDomain"?} in the client's order
     Column("identifiers", Text, nullable=False),
-    Column("identifiers_sha256", String(64), nullable=False),
     Column("not_before", BigInteger, nullable=True),
     Column("not_after", BigInteger, nullable=True),
     Column("created_at", BigInteger, nullable=False),

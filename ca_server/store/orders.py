@@ -38,7 +38,6 @@ class StoredOrder:
     profile: str
     status: str
     identifiers: str
-    identifiers_sha256: str
     not_before: int | None
     not_after: int | None
     created_at: int

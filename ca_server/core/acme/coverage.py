@@ -40,6 +40,7 @@ def usable_challenges(scope: Scope, allowed: Collection[ChallengeType]) -> tuple
     Names below and wildcards are proven in DNS alone (RFC 8555 §8.3, RFC 8737 §3, RFC 9444 §5), addresses
     by the host alone (RFC 8738 §7).
     """
+    able: tuple[ChallengeType, ...]
     if scope.identifier.type is IdentifierType.IP:
         able = _BY_HOST
     elif scope.wildcard or scope.subdomains:

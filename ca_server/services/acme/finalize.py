@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ca_server.core.acme.coverage import covers, is_proven_by, proven_names
 from ca_server.core.acme.resources import Account, ChallengeType, NameAuthorization, Order, Status
+from ca_server.core.acme.settings import AcmeLimits
 from ca_server.core.authorization import Authorization, Mint
 from ca_server.core.clock import from_epoch, to_epoch
 from ca_server.core.csr import Csr
@@ -20,6 +21,7 @@ from ca_server.core.jose import parse_jwk
 from ca_server.core.profile import Profile
 from ca_server.policy_store import PolicyStore
 from ca_server.services.acme.accounts import principal_of, require_may_order
+from ca_server.services.acme.claims import OrderClaim
 from ca_server.services.acme.orders import find_order
 from ca_server.services.context import Context
 from ca_server.services.issue import CertificateRequest, Gate
@@ -43,6 +45,7 @@ class Completion:
     gate: Gate
     mint: Mint
     policies: PolicyStore
+    limits: AcmeLimits
     check_caa: CaaCheck
 
 
@@ -70,7 +73,8 @@ def finalize(completion: Completion, account: Account, account_url: str, order_i
         authorization,
         not_before=None if order.not_before is None else from_epoch(order.not_before),
         not_after=None if order.not_after is None else from_epoch(order.not_after),
-        order_id=order.id,
+        # A renewal that ARI announced does not count (RFC 9773 §5).
+        claim=OrderClaim(order.id, frozenset() if order.replaces else order.identifiers, completion.limits),
     )
     try:
         completion.gate.issue(request)

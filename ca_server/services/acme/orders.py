@@ -24,7 +24,7 @@ from ca_server.core.profile import Profile
 from ca_server.core.validity_rules import judge_validity
 from ca_server.policy_store import PolicyStore
 from ca_server.services.acme.accounts import principal_of, require_may_order
-from ca_server.services.acme.limits import spend
+from ca_server.services.acme.order_limits import spend_order
 from ca_server.services.acme.pausing import require_unpaused
 from ca_server.services.acme.planning import Times, plan_authorizations, plan_scopes
 from ca_server.services.acme.renewal import find_replaced
@@ -32,7 +32,7 @@ from ca_server.services.context import Context, actor_of, new_id
 from ca_server.services.issuers import Issuers
 from ca_server.store import authorizations, orders
 from ca_server.store.orders import StoredOrder, names_text
-from ca_server.store.unit_of_work import BrokenRule, UnitOfWork
+from ca_server.store.unit_of_work import BrokenRule
 
 _TYPES = (IdentifierType.DNS, IdentifierType.IP)
 
@@ -78,15 +78,17 @@ def create_order(
         "order": order.id,
         "profile": profile.name,
         "names": len(new.names),
-        "identifiers_sha256": order.identifiers_sha256,
+        "names_sha256": hashlib.sha256("\n".join(sorted(map(str, identifiers))).encode()).hexdigest(),
     }
     event = context.event("order.created", actor_of(principal), data, event_id=order.event_id)
     times = Times(order.created_at, order.expires_at)
     try:
         with context.database.write() as unit:
-            require_unpaused(unit.connection, account.id, identifiers)
-            if replaced is None:
-                _spend(unit, rules.settings, account, order, identifiers)
+            if replaced:
+                # A renewal that ARI announced does not count (RFC 9773 §5).
+                require_unpaused(unit.connection, account.id, new.names)
+            else:
+                spend_order(unit, rules.settings.limits, account.id, new.names, order.created_at)
             plan = plan_authorizations(unit, account, profile, new.names, times)
             authorizations.insert_authorizations(unit, plan.new)
             orders.insert_order(unit, order, plan.ids)
@@ -130,8 +132,7 @@ def pre_authorize(
     epoch = to_epoch(now)
     times = Times(epoch, to_epoch(now + rules.settings.order_lifetime))
     with context.database.write() as unit:
-        require_unpaused(unit.connection, account.id, frozenset({name}))
-        spend(unit, "orders_per_account", account.id, rules.settings.limits.orders_per_account, epoch)
+        spend_order(unit, rules.settings.limits, account.id, [OrderName(name)], epoch)
         plan = plan_scopes(unit, account, profile, [scope], times)
         authorizations.insert_authorizations(unit, plan.new)
         found = authorizations.find_authorization(unit.connection, plan.ids[0], epoch)
@@ -230,14 +231,12 @@ def _stored(
     replaces: str | None,
 ) -> StoredOrder:
     now = context.clock.now()
-    identifiers = sorted(str(name.identifier) for name in new.names)
     return StoredOrder(
         id=new_id(now),
         account_id=account.id,
         profile=profile.name,
         status="pending",
         identifiers=names_text(new.names),
-        identifiers_sha256=hashlib.sha256("\n".join(identifiers).encode()).hexdigest(),
         not_before=None if new.not_before is None else to_epoch(new.not_before),
         not_after=None if new.not_after is None else to_epoch(new.not_after),
         created_at=to_epoch(now),
@@ -245,18 +244,3 @@ def _stored(
         replaces=replaces,
         event_id=new_id(now),
     )
-
-
-def _spend(
-    unit: UnitOfWork,
-    settings: AcmeConfig,
-    account: Account,
-    order: StoredOrder,
-    identifiers: frozenset[Identifier],
-) -> None:
-    """Count an order against the limits; a renewal that ARI announced does not count (RFC 9773 §5)."""
-    limits, now = settings.limits, order.created_at
-    spend(unit, "orders_per_account", account.id, limits.orders_per_account, now)
-    spend(unit, "certificates_per_name_set", order.identifiers_sha256, limits.certificates_per_name_set, now)
-    for identifier in sorted(identifiers):
-        spend(unit, "certificates_per_name", str(identifier), limits.certificates_per_name, now)

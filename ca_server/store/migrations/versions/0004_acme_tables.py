@@ -182,7 +182,6 @@ def upgrade() -> None:
         sa.Column("profile", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=12), nullable=False),
         sa.Column("identifiers", sa.Text(), nullable=False),
-        sa.Column("identifiers_sha256", sa.String(length=64), nullable=False),
         sa.Column("not_before", sa.BigInteger(), nullable=True),
         sa.Column("not_after", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
