@@ -17,6 +17,7 @@ from ca_server.core.identifiers import identifier_of
 from ca_server.core.lints import blocking
 from ca_server.core.lints.pkix import lint_certificate, lint_crl
 from ca_server.store.engine import Database
+from tests import world_acme
 
 OUTCOMES = ("issue.done", "issue.abandoned")
 LINTED = 50
@@ -40,6 +41,7 @@ def check(database: Database, *, settled: bool = True) -> dict[str, int]:
                 "log_state",
                 "revocation",
                 "tree_head",
+                *world_acme.TABLES,
             )
         }
     events = _check_events(tables["audit_event"])
@@ -47,6 +49,7 @@ def check(database: Database, *, settled: bool = True) -> dict[str, int]:
     _check_intents(tables, events, settled=settled)
     _check_certificates(tables, events)
     _check_requests(tables)
+    world_acme.check_acme(tables, events, settled=settled)
     _check_revocations(tables, events)
     _check_crl_events(tables, events)
     _check_crls(tables)
