@@ -20,15 +20,20 @@ RETRY_AFTER = 5
 
 
 class Database:
-    """The one door to the database for one process; open it after fork."""
+    """The one door to the database for one process; open it after fork.
 
-    def __init__(self, url: str) -> None:
+    `durable` is for SQLite: without it a commit outlives the process and not the machine's crash.
+    """
+
+    def __init__(self, url: str, *, durable: bool = True) -> None:
         parsed = make_url(url)
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self._write_gate = _WriteGate(Path(parsed.database or "") if self.is_sqlite else None)
-        self.engine = _sqlite_engine(parsed) if self.is_sqlite else _postgresql_engine(parsed)
+        self.engine = (
+            _sqlite_engine(parsed, durable=durable) if self.is_sqlite else _postgresql_engine(parsed)
+        )
 
     @contextmanager
     def write(self) -> Iterator[UnitOfWork]:
@@ -168,7 +173,7 @@ class _WriteGate:
             raise _unavailable() from error
 
 
-def _sqlite_engine(url: Any) -> Engine:
+def _sqlite_engine(url: Any, *, durable: bool) -> Engine:
     engine = create_engine(url, poolclass=QueuePool, pool_size=16, max_overflow=16)
 
     @event.listens_for(engine, "connect")
@@ -177,7 +182,7 @@ def _sqlite_engine(url: Any) -> Engine:
         connection.isolation_level = None
         for pragma in (
             "journal_mode=WAL",
-            "synchronous=FULL",
+            "synchronous=FULL" if durable else "synchronous=NORMAL",
             "foreign_keys=ON",
             "busy_timeout=10000",
             "trusted_schema=OFF",

@@ -71,6 +71,12 @@ def test_the_server_writes_and_never_deletes_or_alters(url_of):
         assert _refused(url_of["sealkeeper"], statement), statement
 
 
+def test_the_server_forgets_what_is_forgotten_by_design_and_the_responder_cannot(url_of):
+    for table in ("acme_failure", "acme_nonce", "acme_nonce_key", "rate_limit"):
+        _run(url_of["sealkeeper"], f"DELETE FROM {table}")
+        assert _refused(url_of["sealkeeper_ocsp"], f"DELETE FROM {table}"), table
+
+
 def test_the_responder_reads_two_views_and_nothing_else(url_of):
     responder = url_of["sealkeeper_ocsp"]
     _run(responder, "SELECT * FROM certificate_status")
