@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ca_server.cli.demo.addresses import challenge_port, dns_server
 from ca_server.cli.demo.install import ROLES, Install
-from ca_server.cli.demo.layout import DemoOptions, Layout, write_json
+from ca_server.cli.demo.layout import ACME_EAB_PROFILE, ACME_PROFILE, DemoOptions, Layout, write_json
 from ca_server.cli.demo.processes import Processes
-from ca_server.cli.demo.smoke import Smoke
+from ca_server.cli.demo.smoke import NotTried, Smoke
 from ca_server.core.errors import CaError, Kind
 
 WATCH_SECONDS = 0.5
@@ -42,23 +43,35 @@ WATCH_SECONDS = 0.5
     "--ocsp-port", type=click.IntRange(1, 65535), default=8081, show_default=True, help="Of the responder."
 )
 @click.option("--database-url", help="postgresql://user@host/name; SQLite in the folder when not given.")
+@click.option(
+    "--dns-server",
+    callback=dns_server,
+    help="HOST:PORT of the DNS server that names are validated by; the system's when not given.",
+)
+@click.option(
+    "--http01-port",
+    type=click.IntRange(1, 65535),
+    default=80,
+    show_default=True,
+    callback=challenge_port,
+    help="Where http-01 is looked for; when not given and you may not listen there, 5002.",
+)
+@click.option(
+    "--tls-alpn01-port",
+    type=click.IntRange(1, 65535),
+    default=443,
+    show_default=True,
+    callback=challenge_port,
+    help="Where tls-alpn-01 is looked for; when not given and you may not listen there, 5001.",
+)
 @click.option("--exit-after-smoke", is_flag=True, help="End with 0 or 1 once everything was tried.")
-def command(
-    directory: Path,
-    https_port: int,
-    http_port: int,
-    ocsp_port: int,
-    database_url: str | None,
-    *,
-    exit_after_smoke: bool,
-) -> None:
+def command(directory: Path, *, exit_after_smoke: bool, **options: Any) -> None:
     """Run a rehearsed ceremony in SoftHSM, start every process, try everything, stay up.
 
     Nothing outside the folder is touched, and nobody needs to be root. Ctrl-C stops; running it again goes
     on with the same authority; removing the folder removes the demo.
     """
-    options = DemoOptions(directory.resolve(), https_port, http_port, ocsp_port, database_url)
-    layout = Layout(options)
+    layout = Layout(DemoOptions(directory.resolve(), **options))
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, signal.default_int_handler)
     Install(layout, step).run()
@@ -82,6 +95,9 @@ def step(title: str, action: Callable[[], object]) -> None:
     started = time.monotonic()
     try:
         action()
+    except NotTried as reason:
+        click.echo(f"  - {title}: not tried, {reason}", err=True)
+        return
     except BaseException:
         click.echo(f"  ✗ {title}", err=True)
         raise
@@ -101,6 +117,10 @@ def _description(layout: Layout, processes: Processes) -> dict[str, object]:
     """What programs and people need to use this demo; all paths absolute."""
     return {
         "ca_url": layout.ca_url,
+        "acme_directory": layout.acme_directory(ACME_PROFILE),
+        "acme_eab_directory": layout.acme_directory(ACME_EAB_PROFILE),
+        "http01_port": layout.options.http01_port,
+        "tls_alpn01_port": layout.options.tls_alpn01_port,
         "http_url": layout.http_url,
         "ocsp_url": layout.ocsp_url,
         "roots": str(layout.roots),
@@ -114,7 +134,10 @@ def _description(layout: Layout, processes: Processes) -> dict[str, object]:
 
 def _stay(layout: Layout, processes: Processes) -> None:
     """Say what to try, then watch over the processes until Ctrl-C."""
-    click.echo(_HINTS.format(layout=layout, python=sys.executable), err=True)
+    hints = _HINTS.format(
+        layout=layout, acme=layout.acme_directory(ACME_PROFILE), port=layout.options.http01_port
+    )
+    click.echo(hints, err=True)
     try:
         while not (ended := processes.ended()):
             time.sleep(WATCH_SECONDS)
@@ -129,6 +152,7 @@ _HINTS = """
 The appliance is up. DEMO: its keys are in software, and nothing but this machine should trust it.
 
   HTTPS door   {layout.ca_url}
+  ACME         {acme}
   CRLs, log    {layout.http_url}
   OCSP         {layout.ocsp_url}
   root         {layout.roots}
@@ -140,6 +164,8 @@ Try, in another terminal:
   export SEALKEEPER_TOKEN_FILE={layout.tokens}/requester
   .venv/bin/sealkeeper certificate issue --profile tls-server --san host.example.test --out host
   openssl verify -CAfile {layout.roots} -untrusted {layout.issuing_chain} host/cert.pem
+  REQUESTS_CA_BUNDLE={layout.roots} certbot certonly --server {acme} --standalone --http-01-port {port} \
+    --agree-tos --register-unsafely-without-email -n --config-dir c --work-dir w --logs-dir l -d localhost
   .venv/bin/sealkeeper audit verify --url {layout.http_url}/audit --vkey {layout.vkey}
 
 Ctrl-C stops. Running it again goes on from here. To remove it: rm -r {layout.directory}

@@ -5,9 +5,20 @@ from __future__ import annotations
 import json
 import tomllib
 
-from ca_server.cli.demo.layout import Layout
+from ca_server.cli.demo.layout import DemoOptions, Layout
 from ca_server.core.bundle import Bundle
 from ca_server.hsm.uri import KeyUri
+
+# Loopback is for rehearsals alone; the others are what an internal CA looks after.
+NETWORKS = [
+    "127.0.0.0/8",
+    "::1/128",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "fc00::/7",
+]
 
 
 def server_toml(layout: Layout, bundle: Bundle) -> str:
@@ -35,7 +46,28 @@ def server_toml(layout: Layout, bundle: Bundle) -> str:
     ]
     for label in sorted({KeyUri.parse(uri).token for uri in uris}):
         lines += ["[[token]]", *_token(layout, label)]
+    lines += _acme(layout.options)
     return "\n".join(lines) + "\n"
+
+
+def _acme(options: DemoOptions) -> list[str]:
+    """ACME that may look for challenges on this machine and in private networks, for whoever tries often."""
+    resolvers = [options.dns_server] if options.dns_server else []
+    return [
+        "[acme]",
+        'caa_identities = ["ca.example.test"]',
+        "[acme.validation]",
+        f"networks = {json.dumps(NETWORKS)}",
+        f"resolvers = {json.dumps(resolvers)}",
+        f"http01_port = {options.http01_port}",
+        f"tls_alpn01_port = {options.tls_alpn01_port}",
+        "[acme.limits]",
+        'accounts_per_address = "10000/3h"',
+        'orders_per_account = "1000000/3h"',
+        'certificates_per_name = "1000000/7d"',
+        'certificates_per_name_set = "1000000/7d"',
+        'failures_per_name = "300/1h"',
+    ]
 
 
 def ocsp_toml(layout: Layout, bundle: Bundle) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 ROOT = "root-r1"
 AUTHORITY = "issuing-i1"
+ACME_PROFILE = "tls-server"
+ACME_EAB_PROFILE = "tls-server-eab"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,9 @@ class DemoOptions:
     http_port: int
     ocsp_port: int
     database_url: str | None
+    dns_server: str | None = None
+    http01_port: int = 80
+    tls_alpn01_port: int = 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +91,18 @@ class Layout:
         return self.directory / "tokens"
 
     @property
+    def external_account(self) -> Path:
+        """The folder of the external account key that ACME accounts may be bound with."""
+        return self.directory / "eab"
+
+    @property
     def ca_url(self) -> str:
         """The HTTPS door."""
         return f"https://localhost:{self.options.https_port}"
+
+    def acme_directory(self, profile: str) -> str:
+        """The URL that an ACME client is given for a profile."""
+        return f"{self.ca_url}/acme/{profile}/directory"
 
     @property
     def http_url(self) -> str:

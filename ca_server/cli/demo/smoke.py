@@ -22,6 +22,10 @@ REVOCATION_SECONDS = 10
 SEQUENCE_SECONDS = 45
 
 
+class NotTried(Exception):
+    """Something that this machine does not let the demo try; the reason is for its user."""
+
+
 class Smoke:
     """The things a newcomer would try, each with its proof."""
 
