@@ -17,10 +17,11 @@ def dns_server(_context: click.Context, _parameter: click.Parameter, value: str 
         return None
     host, _, port = value.rpartition(":")
     try:
-        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)
+        number = int(port)
+        found = socket.getaddrinfo(host.strip("[]"), number, type=socket.SOCK_DGRAM)
     except (OSError, ValueError, OverflowError) as error:
         raise click.BadParameter(f"{value} is not HOST:PORT of a DNS server: {error}") from error
-    family, address, number = found[0][0], str(found[0][4][0]), found[0][4][1]
+    family, address = found[0][0], str(found[0][4][0])
     return f"[{address}]:{number}" if family is socket.AF_INET6 else f"{address}:{number}"
 
 
