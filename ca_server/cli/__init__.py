@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 
 from ca_server import __version__
+from ca_server.cli.lazy import LazyGroup
 from ca_server.core.errors import CaError, Kind
 
 # Name -> where its click command is, and what `sealkeeper --help` says of it without importing it.
 # Ceremony and responder are named, not imported: they are rooms of their own that may be installed alone.
 COMMANDS = {
+    "acme": ("ca_server.cli.acme:command", "Look after the accounts, keys and orders of ACME clients."),
     "audit": ("ca_server.cli.audit:command", "Verify the audit log, get proofs."),
     "ceremony": ("ceremony.cli:command", "Run, rehearse and verify key ceremonies."),
     "certificate": (
@@ -48,32 +49,12 @@ _EXIT_CODES = {
 }
 
 
-class _LazyGroup(click.Group):
-    """Knows its sub-commands by name alone."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute = COMMANDS[cmd_name][0].split(":")
-        try:
-            found: click.Command = getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            # A ceremony machine, or a responder's, has only the libraries of its own tier.
-            library = (error.name or "a library").split(".")[0]
-            raise click.ClickException(
-                f"'sealkeeper {cmd_name}' needs {library}, which is not installed on this machine"
-            ) from error
-        return found
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in sorted(COMMANDS.items())])
-
-
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    path="sealkeeper",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="sealkeeper")
 def command() -> None:
     """Sealkeeper: an internal certificate authority whose keys live in an HSM."""

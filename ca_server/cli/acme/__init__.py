@@ -1,0 +1,14 @@
+"""`sealkeeper acme`: what officers do with ACME. Its groups are imported when they are called."""
+
+from __future__ import annotations
+
+import click
+
+from ca_server.cli.lazy import LazyGroup
+
+COMMANDS: dict[str, tuple[str, str]] = {}
+
+
+@click.group(cls=LazyGroup, table=COMMANDS, path="sealkeeper acme")
+def command() -> None:
+    """Look after the accounts, keys and orders of ACME clients."""
