@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.fixtures.running",
     "tests.fixtures.https",
     "tests.fixtures.issuing",
+    "tests.fixtures.ordering",
     "tests.fixtures.operational_log",
     "tests.fixtures.softhsm",
     "tests.fixtures.running_responder",

@@ -6,7 +6,9 @@ import click
 
 from ca_server.cli.lazy import LazyGroup
 
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "order": ("ca_server.cli.acme.order:command", "List orders, and show why one failed."),
+}
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, path="sealkeeper acme")
