@@ -23,6 +23,7 @@ FIELDS: dict[str, str] = {
     "action": "sealkeeper.action",
     "authorities": "sealkeeper.authorities",
     "authority": "sealkeeper.authority",
+    "challenge": "sealkeeper.challenge",
     "duration": "event.duration",
     "job": "sealkeeper.job",
     "method": "http.request.method",

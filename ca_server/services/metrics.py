@@ -17,6 +17,11 @@ REVOKED = Counter("sealkeeper_revoked_total", "Certificates revoked, by reason."
 REFUSED = Counter(
     "sealkeeper_access_refused_total", "Requests refused at the door, by the rule broken.", ["rule_id"]
 )
+ACME_VALIDATIONS = Counter(
+    "sealkeeper_acme_validations_total",
+    "Attempts to validate a challenge, by result: success, retry (made again later) or failure.",
+    ["type", "result"],
+)
 HTTP_SECONDS = Histogram(
     "sealkeeper_http_request_seconds",
     "Time from request to response, by route and status class.",

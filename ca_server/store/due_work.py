@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Update, case, select, update
+from sqlalchemy import Connection, Update, case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ca_server.store.tables import due_work
@@ -73,11 +73,7 @@ def take(
 
     `owner` must be another for every run, so that a lease that ran out is not mistaken for a new one.
     """
-    free = (
-        due_work.c.kind == kind,
-        due_work.c.due_at <= now,
-        due_work.c.lease_until <= now,
-    )
+    free = _free(kind, now)
     query = select(due_work.c.subject, due_work.c.attempts).where(*free, due_work.c.subject.in_(subjects))
     taken = []
     for subject, attempts in unit.connection.execute(query.order_by(due_work.c.due_at)).all():
@@ -90,6 +86,45 @@ def take(
         if unit.connection.execute(statement).rowcount == 1:
             taken.append(Lease(kind, subject, owner, now + seconds, attempts))
     return taken
+
+
+def is_any_due(connection: Connection, kind: str, now: int) -> bool:
+    """Whether there is something of this kind to be taken; reading only."""
+    query = select(due_work.c.subject).where(*_free(kind, now)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def take_next(unit: UnitOfWork, kind: str, *, owner: str, now: int, seconds: int) -> Lease | None:
+    """The work of this kind that has been due for longest, now this owner's for a number of seconds.
+
+    Many may ask at once and each gets something else. To begin counts as a failure until it is given back,
+    so that work which kills whoever does it can be told by its `attempts`.
+    """
+    query = (
+        select(due_work.c.subject, due_work.c.attempts)
+        .where(*_free(kind, now))
+        .order_by(due_work.c.due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    found = unit.connection.execute(query).first()
+    if found is None:
+        return None
+    until = now + seconds
+    unit.connection.execute(
+        update(due_work)
+        .where(due_work.c.kind == kind, due_work.c.subject == found.subject)
+        .values(lease_owner=owner, lease_until=until, due_at=until, attempts=found.attempts + 1)
+    )
+    return Lease(kind, found.subject, owner, until, found.attempts)
+
+
+def complete(unit: UnitOfWork, lease: Lease) -> bool:
+    """Give a lease back with the work done for ever; nothing is left of it.
+
+    Only for what nobody asks for again. False when the lease was lost.
+    """
+    return unit.connection.execute(delete(due_work).where(*_held(lease))).rowcount == 1
 
 
 def finish(unit: UnitOfWork, lease: Lease, *, now: int, next_at: int) -> bool:
@@ -124,6 +159,10 @@ def _give_back(unit: UnitOfWork, lease: Lease, **values: Any) -> bool:
     statement: Update = update(due_work).where(*_held(lease))
     statement = statement.values(lease_owner=None, lease_until=0, **values)
     return unit.connection.execute(statement).rowcount == 1
+
+
+def _free(kind: str, now: int) -> tuple[Any, ...]:
+    return (due_work.c.kind == kind, due_work.c.due_at <= now, due_work.c.lease_until <= now)
 
 
 def _held(lease: Lease) -> tuple[Any, ...]:

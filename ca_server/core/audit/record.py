@@ -51,6 +51,8 @@ CATALOGUE: dict[str, frozenset[str]] = {
     "software.started": frozenset({"process", "version"}),
     "token.created": frozenset({"token", "role"}),
     "token.revoked": frozenset({"token"}),
+    "validation.done": frozenset({"account", "authorization", "challenge", "identifier", "type"}),
+    "validation.failed": frozenset({"account", "authorization", "challenge", "identifier", "type", "error"}),
 }
 
 _KEYS = {"actor", "data", "event_id", "kind", "node", "outcome", "time", "v"}
