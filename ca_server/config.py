@@ -88,10 +88,14 @@ class ServerConfig(Strict):
 
 
 class PublicationConfig(Strict):
-    """The URLs that are written into certificates; clients fetch CRLs, issuers and status there."""
+    """The URLs that are written into certificates, and other ways up from our authorities."""
 
     public_url: PublicURL
     ocsp_url: PublicURL
+    # Each a PEM file: a certificate that another authority issued to one of ours, and what is above it.
+    cross_certificates: Annotated[
+        tuple[AbsolutePath, ...], BeforeValidator(_tuple), Field(max_length=10)
+    ] = ()
 
 
 class AuditConfig(Strict):

@@ -16,6 +16,7 @@ from ca_server.rest.services import RestServices
 from ca_server.services.audit_reading import AuditReader
 from ca_server.services.chains import Chains
 from ca_server.services.context import Context
+from ca_server.services.cross_certificates import read_cross_chains
 from ca_server.services.health import require_audit_log, require_database
 from ca_server.services.refusals import RefusalLog
 from ca_server.serving import Door, DoorSettings, Opened
@@ -55,7 +56,7 @@ def _open_api(config: Config) -> Opened:
         mint=issuance.mints["rest"],
         gate=issuance.gate,
         policies=issuance.policies,
-        chains=Chains(context),
+        chains=Chains(context, read_cross_chains(context, config.publication.cross_certificates)),
         refusals=RefusalLog(context),
     )
     publication = PublicationServices(context=context, checks=_api_checks(issuance))

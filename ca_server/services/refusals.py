@@ -87,11 +87,14 @@ class RefusalLog:
 
 
 def network_of(source: str) -> str:
-    """An address as refusals are counted by; whatever is no address counts as one source."""
+    """An address as one client has it: IPv6 by its /64; whatever is no address counts as one source."""
     try:
         address = ipaddress.ip_address(source)
     except ValueError:
         return "unknown"
-    if address.version == 4:
+    if isinstance(address, ipaddress.IPv4Address):
         return str(address)
+    if address.ipv4_mapped is not None:
+        # A socket that takes both families shows IPv4 so; all of it lies in one /64.
+        return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((address, 64), strict=False))

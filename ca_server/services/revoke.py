@@ -59,9 +59,7 @@ def revoke_certificate(
     found = _find(context, principal, certificate_id, Action.REVOKE_CERTIFICATE)
     try:
         _check_subject(principal, found, Action.REVOKE_CERTIFICATE)
-        _check_reason(reason)
-        _check_invalidity_date(invalidity_date, context.clock.now())
-        return _revoke(context, principal, found, reason, invalidity_date)
+        return revoke_found(context, principal, found, reason, invalidity_date)
     except CaError as error:
         _record_refusal(context, principal, found, error)
         if "REVOKE-OWNER" in error.rule_ids:
@@ -132,14 +130,22 @@ def _check_invalidity_date(invalidity_date: datetime | None, now: datetime) -> N
         )
 
 
-def _revoke(
+def revoke_found(
     context: Context,
     principal: Principal,
     found: CertificateRecord,
     reason: str,
-    invalidity_date: datetime | None,
+    invalidity_date: datetime | None = None,
 ) -> Revocation:
+    """Revoke a certificate for somebody who may: every protocol judges that, and all end here (R14).
+
+    Raises:
+        CaError: malformed, `REVOKE-REASON`, `REVOKE-INVALIDITY-DATE`; already_revoked, `REVOKE-ALREADY`;
+            unavailable.
+    """
     now = context.clock.now()
+    _check_reason(reason)
+    _check_invalidity_date(invalidity_date, now)
     data = {"authority": found.authority_id, "serial": found.serial_number, "reason": reason}
     if invalidity_date is not None:
         data["invalidity_date"] = to_text(invalidity_date)
@@ -212,12 +218,16 @@ def _spread(unit: UnitOfWork, authority_id: str, now: datetime) -> None:
 
 def _record_refusal(context: Context, principal: Principal, found: CertificateRecord, error: CaError) -> None:
     """Say in the log who was turned away; a database that is away turned nobody away."""
-    if not error.rule_ids:
-        return
+    if error.rule_ids:
+        with context.database.write() as unit:
+            unit.commit(refusal_event(context, principal, found, error))
+
+
+def refusal_event(context: Context, principal: Principal, found: CertificateRecord, error: CaError) -> Event:
+    """Who was turned away, from what, and why."""
     data = {
         "authority": found.authority_id,
         "serial": found.serial_number,
         "rule_ids": list(error.rule_ids),
     }
-    with context.database.write() as unit:
-        unit.commit(context.event("revoke.refused", actor_of(principal), data, outcome="failure"))
+    return context.event("revoke.refused", actor_of(principal), data, outcome="failure")

@@ -136,6 +136,12 @@ def is_revoked(connection: Connection, authority_id: str, serial_number: str) ->
     return connection.execute(query).first() is not None
 
 
+def has_profile(connection: Connection, profile: str) -> bool:
+    """Whether a certificate of this profile was ever issued."""
+    query = select(certificate.c.id).where(certificate.c.profile == profile).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def list_requests(
     connection: Connection, *, principal_id: str | None, status: str | None, after: str | None, limit: int
 ) -> list[RequestRecord]:

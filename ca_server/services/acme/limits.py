@@ -6,7 +6,6 @@ Whatever is spent is spent in the caller's transaction, so what is refused or fa
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -58,24 +57,11 @@ _WORDS = {
 }
 
 
-def address_subject(address: str) -> str:
-    """Whom an address stands for: IPv6 by its /64, which one client has whole; behind a socket, everybody."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return "unknown"
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(ipaddress.IPv6Network((int(found), 64), strict=False))
-    return str(found)
-
-
 def spend(unit: UnitOfWork, limit: str, subject: str, rate: Rate, now: int) -> None:
     """Spend one of what a limit allows to a subject; kept only if the caller's transaction is.
 
-    `limit` is the name of a limit, `subject` an account's id or what `address_subject` makes of an address;
-    `now` is seconds since 1970.
+    `limit` is the name of a limit, `subject` an account's id or what `refusals.network_of` makes of an
+    address; `now` is seconds since 1970.
 
     Raises:
         CaError: rate_limited, the limit's `ACME-LIMIT-...` rule, `retry_after` exactly when it would pass.
