@@ -199,3 +199,18 @@ renewal_flag = Table(
     Column("ended_at", BigInteger, nullable=True),
     event_reference(),
 )
+
+# Nonces that were redeemed; see store.nonces for where these two are kept.
+# A value begins with its time, so that old ones are one end of the index.
+acme_nonce = Table(
+    "acme_nonce", metadata, Column("value", LargeBinary, primary_key=True), sqlite_with_rowid=False
+)
+
+# One row a boot of the machine; where the database itself forgets, or never does, `boot` is empty.
+acme_nonce_key = Table(
+    "acme_nonce_key",
+    metadata,
+    Column("boot", String(36), primary_key=True),
+    Column("key", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -12,29 +12,16 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import Column, LargeBinary, String, Table, bindparam, delete, exists, insert, select
+from sqlalchemy import LargeBinary, bindparam, delete, exists, insert, select
 
 from ca_server.core.errors import CaError, Kind
+from ca_server.store.acme_tables import acme_nonce, acme_nonce_key
 from ca_server.store.engine import Database
 from ca_server.store.prepared import Prepared
 from ca_server.store.tables import metadata
 from ca_server.store.unit_of_work import BrokenRule
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-# A value begins with its time, so that old ones are one end of the index.
-acme_nonce = Table(
-    "acme_nonce", metadata, Column("value", LargeBinary, primary_key=True), sqlite_with_rowid=False
-)
-
-# One row a boot of the machine; where the database itself forgets, or never does, `boot` is empty.
-acme_nonce_key = Table(
-    "acme_nonce_key",
-    metadata,
-    Column("boot", String(36), primary_key=True),
-    Column("key", LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
-)
 
 _REDEEM = Prepared(
     insert(acme_nonce).from_select(

@@ -13,8 +13,9 @@ from ca_server.core.base64url import decode_base64url, encode_base64url
 from ca_server.core.errors import CaError, Kind
 from ca_server.services.acme.nonces import LIFETIME, TOLERANCE, Nonces, forget_old_nonces
 from ca_server.store import nonces as store_module
+from ca_server.store.acme_tables import acme_nonce
 from ca_server.store.engine import Database
-from ca_server.store.nonces import acme_nonce, open_nonce_store
+from ca_server.store.nonces import open_nonce_store
 from tests.fakes.clock import SetClock
 
 
