@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ops.benchmarks import issue
+from ops.benchmarks import acme, issue
 
 
 @click.group()
@@ -12,5 +12,6 @@ def command() -> None:
     """Measure the running product from outside, with ratios to raw limits in the same run."""
 
 
+command.add_command(acme.command)
 command.add_command(issue.command)
 command()

@@ -18,12 +18,12 @@ START_SECONDS = 300
 
 
 @contextmanager
-def appliance(folder: Path, *, database_url: str | None = None) -> Iterator[dict[str, Any]]:
-    """A running demo; gives what its `demo.json` says."""
+def appliance(folder: Path, *options: str, database_url: str | None = None) -> Iterator[dict[str, Any]]:
+    """A running demo, with more options if need be; gives what its `demo.json` says."""
     ready = folder / "demo.json"
     ready.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "ca_server.cli", "demo", "--dir", str(folder)]
-    for option, port in zip(("--https-port", "--http-port", "--ocsp-port"), _free_ports(3), strict=True):
+    command = [sys.executable, "-m", "ca_server.cli", "demo", "--dir", str(folder), *options]
+    for option, port in zip(("--https-port", "--http-port", "--ocsp-port"), free_ports(3), strict=True):
         command += [option, str(port)]
     command += ["--database-url", database_url] if database_url else []
     with (folder / "bench-demo.log").open("a") as log:
@@ -56,7 +56,8 @@ def resident_megabytes(pid: int) -> dict[int, float]:
     return found
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on, all different."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -14,14 +12,13 @@ from typing import Any
 import click
 
 from ca_server.config import load_config
-from ops.benchmarks.appliance import appliance, environment, resident_megabytes
+from ops.benchmarks.appliance import appliance, resident_megabytes
 from ops.benchmarks.fill import fill
 from ops.benchmarks.load import Result, Target, make_csrs, run_clients
+from ops.benchmarks.raw_rates import raw_rates
 
 WARM_UP_SECONDS = 3
-RATE_SECONDS = 3
 SETTLE_SECONDS = 5
-C_SOURCE = Path(__file__).with_name("p11rate.c")
 
 
 @click.command("issue")
@@ -38,7 +35,7 @@ def command(**options: Any) -> None:
     with tempfile.TemporaryDirectory(prefix="sealkeeper-bench-") as name:
         folder = Path(name)
         with appliance(folder, database_url=options["database_url"]) as demo:
-            _raw_rates(folder, demo, figures)
+            figures |= raw_rates(folder, demo)
             figures["empty"] = _measure(demo, csrs, options)
             if options["issuances"]:
                 _memory(demo, csrs, options, figures)
@@ -97,26 +94,6 @@ def _memory(demo: dict[str, Any], csrs: list[str], options: dict[str, Any], figu
         name: [round(size, 1) for size in resident_megabytes(pid).values()]
         for name, pid in demo["pids"].items()
     }
-
-
-def _raw_rates(folder: Path, demo: dict[str, Any], figures: dict[str, Any]) -> None:
-    """The same token's sign rate from C and through our door, while nothing else runs."""
-    token = next(each for each in load_config(folder / "server.toml").token if "issuing" in each.label)
-    settings = [str(token.module), token.label, str(token.pin_file)]
-    door = [sys.executable, "-m", "ops.benchmarks.door_rate", *settings, str(RATE_SECONDS)]
-    figures["door_signs_per_second"] = _rate(door, demo)
-    program = folder / "p11rate"
-    try:
-        subprocess.run(["cc", "-O2", "-w", "-o", str(program), str(C_SOURCE), "-ldl"], check=True)
-    except FileNotFoundError:
-        print("no C compiler: the token's raw rate is not measured", file=sys.stderr)
-        return
-    figures["raw_signs_per_second"] = _rate([str(program), *settings, str(RATE_SECONDS)], demo)
-
-
-def _rate(command_line: list[str], demo: dict[str, Any]) -> float:
-    done = subprocess.run(command_line, capture_output=True, text=True, check=True, env=environment(demo))
-    return float(done.stdout)
 
 
 def _print(figures: dict[str, Any], options: dict[str, Any]) -> None:
