@@ -21,6 +21,9 @@ from ca_server.tls import TLSContext, TLSFiles
 
 log = structlog.get_logger(__name__)
 
+# The folder of `sealkeeper worker` among those of the doors.
+WORKER_METRICS = "worker"
+
 
 @dataclass(frozen=True, slots=True)
 class DoorSettings:
@@ -138,7 +141,7 @@ def _stay_on_core(_server: Any, worker: Any) -> None:
 
 
 def metrics_directory(state: Path, door: str) -> Path:
-    """An empty folder where the workers of one door add up their metrics."""
+    """An empty folder where the processes of one door, or `sealkeeper worker`, add up their metrics."""
     path = state / "metrics" / door
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True, mode=0o700)

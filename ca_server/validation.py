@@ -26,8 +26,10 @@ class ValidationThreads:
     def __init__(self, validate_once: Callable[[], bool], count: int) -> None:
         self._validate_once = validate_once
         self._stopping = threading.Event()
+        # Daemons, so that a process whose main thread fails does not stay for their sake.
         self._threads = [
-            threading.Thread(target=self._run, name=f"validation-{number}") for number in range(count)
+            threading.Thread(target=self._run, name=f"validation-{number}", daemon=True)
+            for number in range(count)
         ]
 
     def start(self) -> None:
