@@ -28,6 +28,8 @@ from ca_server.hsm.pkcs11 import open_token
 from ca_server.hsm.port import HsmRefused, KeyStore, Signer
 from ca_server.hsm.uri import KeyUri
 from ca_server.policy_store import PolicyStore
+from ca_server.services.acme.limits import forget_full_buckets
+from ca_server.services.acme.pausing import forget_old_failures
 from ca_server.services.context import Context
 from ca_server.services.issue import Gate
 from ca_server.services.issuers import Issuers, read_issuers
@@ -306,14 +308,15 @@ def open_worker(config: Config) -> Worker:
         source.close()
         context.database.close()
 
-    return Worker(
-        [
-            Job("publish-crls", 0.5, lambda: publish_due_crls(context, source.open(), crl)),
-            Job("sequence", 1.0, lambda: sequence_all(context, log_key.open(), anchor, leader)),
-            Job("lint-issued", 2.0, lambda: lint_issued(context, budget=LINT_BUDGET)),
-        ],
-        close,
-    )
+    jobs = [
+        Job("publish-crls", 0.5, lambda: publish_due_crls(context, source.open(), crl)),
+        Job("sequence", 1.0, lambda: sequence_all(context, log_key.open(), anchor, leader)),
+        Job("lint-issued", 2.0, lambda: lint_issued(context, budget=LINT_BUDGET)),
+    ]
+    if config.acme is not None:
+        jobs.append(Job("forget-limits", 300.0, lambda: forget_full_buckets(context)))
+        jobs.append(Job("forget-failures", 3600.0, lambda: forget_old_failures(context)))
+    return Worker(jobs, close)
 
 
 def tls_files(config: Config) -> TLSFiles:

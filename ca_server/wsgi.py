@@ -18,6 +18,7 @@ from ca_server.publish.services import PublicationServices
 from ca_server.request_log import install_request_log
 from ca_server.rest import (
     acme_orders,
+    acme_pauses,
     api_tokens,
     audit_events,
     authorities,
@@ -25,6 +26,7 @@ from ca_server.rest import (
     certificates,
     client_grants,
     profiles,
+    renewal_flags,
     revocation,
 )
 from ca_server.rest.bodies import MAX_BODY_BYTES, StrictJSON
@@ -63,6 +65,8 @@ _RESOURCES = (
     api_tokens,
     client_grants,
     acme_orders,
+    acme_pauses,
+    renewal_flags,
 )
 _SECURITY: dict[str, SecurityScheme] = {
     "token": SecurityScheme(type="http", scheme="bearer"),

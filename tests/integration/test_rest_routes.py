@@ -39,6 +39,10 @@ ROUTES: set[tuple[str, str, Action | None]] = {
     ("GET", "/api/v1/client-grants", Action.READ_GRANT),
     ("POST", "/api/v1/client-grants", Action.CREATE_GRANT),
     ("DELETE", "/api/v1/client-grants/<record_id>", Action.REVOKE_GRANT),
+    ("POST", "/api/v1/acme-accounts/<record_id>/unpause", Action.UNPAUSE_ACCOUNT),
+    ("GET", "/api/v1/renewal-flags", Action.READ_RENEWAL_FLAG),
+    ("POST", "/api/v1/renewal-flags", Action.CREATE_RENEWAL_FLAG),
+    ("DELETE", "/api/v1/renewal-flags/<record_id>", Action.END_RENEWAL_FLAG),
     ("GET", "/api/v1/openapi.json", None),
     ("GET", "/api/v1/profiles", Action.READ_PROFILE),
     ("GET", "/api/v1/profiles/<profile_name>", Action.READ_PROFILE),
@@ -66,6 +70,10 @@ MAY = {
     Action.CREATE_GRANT: {Role.ADMINISTRATOR},
     Action.READ_GRANT: {Role.ADMINISTRATOR, Role.AUDITOR},
     Action.REVOKE_GRANT: {Role.ADMINISTRATOR},
+    Action.UNPAUSE_ACCOUNT: {Role.ADMINISTRATOR, Role.OFFICER},
+    Action.CREATE_RENEWAL_FLAG: {Role.ADMINISTRATOR, Role.OFFICER},
+    Action.READ_RENEWAL_FLAG: ALL - {Role.REQUESTER},
+    Action.END_RENEWAL_FLAG: {Role.ADMINISTRATOR, Role.OFFICER},
 }
 
 

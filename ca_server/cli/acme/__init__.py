@@ -8,6 +8,7 @@ from ca_server.cli.lazy import LazyGroup
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "order": ("ca_server.cli.acme.order:command", "List orders, and show why one failed."),
+    "renewal": ("ca_server.cli.acme.renewal:command", "Have certificates renewed now."),
 }
 
 

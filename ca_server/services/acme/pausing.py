@@ -93,13 +93,13 @@ def unpause_account(
     """End the pause of one name of an account, or of all; returns the names, which start anew.
 
     Raises:
-        CaError: conflict, `ACME-NOT-PAUSED`; forbidden, `ACCESS-ROLE`; unavailable.
+        CaError: not_found, `ACME-NOT-PAUSED`; forbidden, `ACCESS-ROLE`; unavailable.
     """
     require_permission(principal, Action.UNPAUSE_ACCOUNT)
     with context.database.write() as unit:
         names = failures.unpause(unit, account_id, identifier)
         if not names:
-            raise refuse(Kind.CONFLICT, "ACME-NOT-PAUSED", "no such name of this account is paused")
+            raise refuse(Kind.NOT_FOUND, "ACME-NOT-PAUSED", "no such name of this account is paused")
         first, *more = (
             context.event(
                 "account.unpaused",

@@ -15,6 +15,9 @@ CHANGES = {
     Action.REVOKE_TOKEN,
     Action.CREATE_GRANT,
     Action.REVOKE_GRANT,
+    Action.UNPAUSE_ACCOUNT,
+    Action.CREATE_RENEWAL_FLAG,
+    Action.END_RENEWAL_FLAG,
 }
 
 
