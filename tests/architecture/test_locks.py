@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 
@@ -10,6 +11,7 @@ import pytest
 from tests.architecture.tree import ROOT
 
 LOCKS = ("ceremony", "server", "test")
+CLIENTS_LOCK = "acme-clients"  # test-only, in an environment of its own: what it holds back stays there
 PIN = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^ ;]+)(?: ; [^\\]+)? \\$", re.IGNORECASE)
 HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 CEREMONY_NEVER = {"flask", "gunicorn", "sqlalchemy", "alembic", "psycopg", "pytest"}
@@ -29,7 +31,7 @@ def pins(lock: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, CLIENTS_LOCK])
 def test_every_line_is_a_pin_a_hash_or_a_comment(lock):
     lines = (ROOT / f"ops/requirements/{lock}.lock").read_text().splitlines()
     odd = [
@@ -88,3 +90,12 @@ def test_every_direct_dependency_is_described_at_its_locked_version():
         re.MULTILINE,
     )
     assert dict(rows) == {name: pins("test")[name] for name in direct}
+
+
+def test_the_lock_from_npm_has_a_hash_for_everything_and_names_no_registry():
+    lock = json.loads((ROOT / "tests/conformance/acme/npm/package-lock.json").read_text())
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    assert packages
+    for name, entry in packages.items():
+        assert entry["integrity"].startswith("sha512-"), name
+        assert "resolved" not in entry, name
