@@ -33,6 +33,7 @@ MAX_RECORDS = 100
 # What fits into one unfragmented packet nearly everywhere; larger answers come by TCP.
 _PAYLOAD = 1232
 _ROUNDS = 2
+_HERE: tuple[Address, ...] = (ipaddress.ip_address("::1"), ipaddress.ip_address("127.0.0.1"))
 _NO_EDNS = frozenset({dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS})
 
 
@@ -85,6 +86,9 @@ class Resolver:
             DnsFailed: neither question was answered, or one was not and the other gave nothing.
             ValidationFailed: dns, the name has no address.
         """
+        if self._is_here(name):
+            evidence.note("localhost", name=name)
+            return _HERE
         found: list[Address] = []
         failure: DnsFailed | None = None
         for kind in (dns.rdatatype.AAAA, dns.rdatatype.A):
@@ -122,9 +126,18 @@ class Resolver:
             for each in answer.records
         )
 
+    def _is_here(self, name: str) -> bool:
+        """Whether a name is this machine's own and no server is asked for it (RFC 6761 §6.3).
+
+        Resolvers that somebody chose are asked for every name: they may have been chosen for that.
+        """
+        return not self._servers and (name == "localhost" or name.endswith(".localhost"))
+
     def _ask(
         self, name: str, kind: dns.rdatatype.RdataType, evidence: Evidence, deadline: Deadline
     ) -> Answer:
+        if self._is_here(name):
+            return Answer(name, exists=True, records=())
         what = f"{kind.name} {name}"
         try:
             answer, server = self._try_all(name, kind, deadline)
