@@ -10,7 +10,10 @@ import click
 
 
 class LazyGroup(click.Group):
-    """`table` is name -> (`module:attribute` of its click command, what `--help` says of it); `path` its name."""
+    """`table` is name -> (`module:attribute` of its click command, what `--help` says of it).
+
+    `path` is the group's own full name.
+    """
 
     def __init__(
         self, *arguments: Any, table: Mapping[str, tuple[str, str]], path: str, **keywords: Any
@@ -20,9 +23,11 @@ class LazyGroup(click.Group):
         self._path = path
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names in the table."""
         return sorted(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of this name, imported now."""
         if cmd_name not in self._table:
             return None
         module, attribute = self._table[cmd_name][0].split(":")
@@ -37,5 +42,6 @@ class LazyGroup(click.Group):
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Names and summaries, without importing anything."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in sorted(self._table.items())])

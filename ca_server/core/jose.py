@@ -176,11 +176,7 @@ def verify_external_binding(binding: object, hmac_key: bytes, *, url: str, jwk: 
     parts = _take_apart_binding(binding)
     model = _MODELS[parts.header["alg"]]
     if not hmac_key or not model.verify(parts.signed, parts.signature, OctKey.import_key(hmac_key)):
-        raise refuse(
-            Kind.UNAUTHENTICATED,
-            "ACME-EAB-SIGNATURE",
-            "the external account binding is not by that key, or there is no such key in force",
-        )
+        raise binding_refusal()
     if parts.header["url"] != url:
         raise _malformed("url in the external account binding is not that of the request")
     try:
@@ -189,6 +185,15 @@ def verify_external_binding(binding: object, hmac_key: bytes, *, url: str, jwk: 
         raise _malformed("the external account binding holds no key") from error
     if bound.members != jwk.members:
         raise _malformed("the external account binding is for another account key")
+
+
+def binding_refusal() -> CaError:
+    """What is said of every binding that no key in force has made: nothing tells a wrong key from none."""
+    return refuse(
+        Kind.UNAUTHENTICATED,
+        "ACME-EAB-SIGNATURE",
+        "the external account binding is not by that key, or there is no such key in force",
+    )
 
 
 @dataclass(frozen=True, slots=True)

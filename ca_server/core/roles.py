@@ -29,7 +29,12 @@ class Action(StrEnum):
     CREATE_GRANT = "grant.create"
     READ_GRANT = "grant.read"
     REVOKE_GRANT = "grant.revoke"
+    READ_ACCOUNT = "acme-account.read"
+    DEACTIVATE_ACCOUNT = "acme-account.deactivate"
     UNPAUSE_ACCOUNT = "acme-account.unpause"
+    CREATE_EXTERNAL_ACCOUNT_KEY = "external-account-key.create"
+    READ_EXTERNAL_ACCOUNT_KEY = "external-account-key.read"
+    REVOKE_EXTERNAL_ACCOUNT_KEY = "external-account-key.revoke"
     CREATE_RENEWAL_FLAG = "renewal-flag.create"
     READ_RENEWAL_FLAG = "renewal-flag.read"
     END_RENEWAL_FLAG = "renewal-flag.end"
@@ -57,7 +62,12 @@ ROLES: dict[Action, frozenset[Role]] = {
     Action.CREATE_GRANT: _ADMINISTRATORS,
     Action.READ_GRANT: _READERS,
     Action.REVOKE_GRANT: _ADMINISTRATORS,
+    Action.READ_ACCOUNT: _EVERYBODY - {Role.REQUESTER},
+    Action.DEACTIVATE_ACCOUNT: _OFFICERS,
     Action.UNPAUSE_ACCOUNT: _OFFICERS,
+    Action.CREATE_EXTERNAL_ACCOUNT_KEY: _OFFICERS,
+    Action.READ_EXTERNAL_ACCOUNT_KEY: _EVERYBODY - {Role.REQUESTER},
+    Action.REVOKE_EXTERNAL_ACCOUNT_KEY: _OFFICERS,
     Action.CREATE_RENEWAL_FLAG: _OFFICERS,
     Action.READ_RENEWAL_FLAG: _EVERYBODY - {Role.REQUESTER},
     Action.END_RENEWAL_FLAG: _OFFICERS,

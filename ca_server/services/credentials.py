@@ -26,7 +26,8 @@ from ca_server.store.access import Credential, CredentialType
 # Every secret starts so, that scanners of code and logs find leaked ones.
 SECRET_PREFIX = "sk_"  # noqa: S105 - a prefix, no secret
 MAX_VALID = timedelta(days=400)
-MAX_PATTERNS = 100
+# Together: whatever is granted has to fit into the event that tells of it.
+MAX_PATTERNS, MAX_PATTERN_CHARACTERS = 100, 5000
 
 # Whoever may read the server's configuration file is its master; tokens are first made this way.
 OPERATOR = Principal("process:cli", Role.ADMINISTRATOR, "process", ("*",), ("*",))
@@ -107,11 +108,45 @@ def revoke_credential(
         unit.commit(context.event(f"{credential_type}.revoked", actor_of(principal), data))
 
 
+def is_name(text: str) -> bool:
+    """Whether a text can say whose something is."""
+    return _NAME.fullmatch(text) is not None
+
+
+def pattern_violations(profiles: Sequence[str], names: Sequence[str]) -> list[Violation]:
+    """What is wrong with patterns of profiles and names, each at its place: `/profiles/N`, `/names/N`."""
+    found = _violations(profiles, _require_profile_pattern, "/profiles")
+    return found + _violations(names, parse_pattern, "/names")
+
+
+def require_held(grantor: Principal, profiles: Sequence[str], names: Sequence[str]) -> None:
+    """Pass only patterns that the grantor holds (R29).
+
+    Word for word, or everything: whether one pattern lies within another is not guessed.
+
+    Raises:
+        CaError: forbidden, `ACCESS-GRANTOR` for each that they do not.
+    """
+    violations = [
+        Violation("ACCESS-GRANTOR", "you do not hold this yourself", f"{pointer}/{index}")
+        for pointer, held, wanted in (
+            ("/profiles", grantor.profiles, profiles),
+            ("/names", grantor.names, names),
+        )
+        if "*" not in held
+        for index, pattern in enumerate(wanted)
+        if pattern not in held
+    ]
+    if violations:
+        detail = "nobody grants more than they hold"
+        raise CaError(Kind.FORBIDDEN, detail, violations=tuple(violations))
+
+
 def _create(
     context: Context, grantor: Principal, grant: Grant, credential_type: CredentialType, digest: str
 ) -> Credential:
     _require_well_formed(grant)
-    _require_held(grantor, grant)
+    require_held(grantor, grant.profiles, grant.names)
     now = context.clock.now()
     credential = Credential(
         id=new_id(now),
@@ -147,7 +182,7 @@ def _created_event(
 
 def _require_well_formed(grant: Grant) -> None:
     violations = []
-    if not _NAME.fullmatch(grant.name):
+    if not is_name(grant.name):
         violations.append(
             Violation("ACCESS-NEW-NAME", "a name is 1 to 128 printable ASCII characters", "/name")
         )
@@ -155,16 +190,16 @@ def _require_well_formed(grant: Grant) -> None:
         violations.append(
             Violation("ACCESS-NEW-VALIDITY", f"a credential ends within {MAX_VALID.days} days", "/valid_days")
         )
-    violations += _violations(grant.profiles, _require_profile_pattern, "/profiles")
-    violations += _violations(grant.names, parse_pattern, "/names")
+    violations += pattern_violations(grant.profiles, grant.names)
     if violations:
         detail = "this credential cannot be made"
         raise CaError(Kind.MALFORMED, detail, violations=tuple(violations))
 
 
 def _violations(patterns: Sequence[str], require: Callable[[str], object], pointer: str) -> list[Violation]:
-    if len(patterns) > MAX_PATTERNS:
-        return [Violation("ACCESS-NEW-PATTERNS", f"at most {MAX_PATTERNS} patterns", pointer)]
+    if len(patterns) > MAX_PATTERNS or sum(map(len, patterns)) > MAX_PATTERN_CHARACTERS:
+        limit = f"at most {MAX_PATTERNS} patterns of {MAX_PATTERN_CHARACTERS} characters together"
+        return [Violation("ACCESS-NEW-PATTERNS", limit, pointer)]
     violations: list[Violation] = []
     for index, pattern in enumerate(patterns):
         try:
@@ -179,20 +214,3 @@ def _require_profile_pattern(pattern: str) -> None:
         raise refuse(
             Kind.MALFORMED, "ACCESS-NEW-PROFILE", "a profile pattern has only a-z, 0-9, - and * for any part"
         )
-
-
-def _require_held(grantor: Principal, grant: Grant) -> None:
-    """Word for word, or everything: whether one pattern lies within another is not guessed."""
-    violations = [
-        Violation("ACCESS-GRANTOR", "you do not hold this yourself", f"{pointer}/{index}")
-        for pointer, held, wanted in (
-            ("/profiles", grantor.profiles, grant.profiles),
-            ("/names", grantor.names, grant.names),
-        )
-        if "*" not in held
-        for index, pattern in enumerate(wanted)
-        if pattern not in held
-    ]
-    if violations:
-        detail = "nobody grants more than they hold"
-        raise CaError(Kind.FORBIDDEN, detail, violations=tuple(violations))

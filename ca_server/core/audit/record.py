@@ -22,7 +22,11 @@ MAX_INTEGER = 2**53 - 1
 # Kind -> keys that its data must have. Unknown kinds and missing keys are refused at write time.
 CATALOGUE: dict[str, frozenset[str]] = {
     "access.refused": frozenset({"rule_ids", "action"}),
+    "account.created": frozenset({"account", "directory", "thumbprint"}),
+    "account.deactivated": frozenset({"account", "status"}),
+    "account.key-changed": frozenset({"account", "thumbprint", "previous"}),
     "account.unpaused": frozenset({"account", "names"}),
+    "account.updated": frozenset({"account", "changed"}),
     "authority.imported": frozenset({"authority", "cert_sha256", "spki_sha256"}),
     "authorization.created": frozenset({"account", "authorization", "identifier"}),
     "authorization.deactivated": frozenset({"account", "authorization", "identifier"}),
@@ -30,6 +34,8 @@ CATALOGUE: dict[str, frozenset[str]] = {
     "crl.abandoned": frozenset({"authority", "crl_number"}),
     "crl.done": frozenset({"authority", "crl_number", "crl_sha256"}),
     "crl.intent": frozenset({"authority", "crl_number", "tbs_sha256"}),
+    "eab.created": frozenset({"external_account_key", "owner", "profiles", "names", "max_uses", "not_after"}),
+    "eab.revoked": frozenset({"external_account_key"}),
     "grant.created": frozenset({"grant", "role", "spki_sha256"}),
     "grant.revoked": frozenset({"grant"}),
     "issue.abandoned": frozenset({"authority", "serial", "tbs_sha256", "reason"}),
