@@ -12,7 +12,7 @@ from datetime import datetime
 from cryptography import x509
 from sqlalchemy import Connection
 
-from ca_server.core.acme.certid import CertId, parse_certid
+from ca_server.core.acme.certid import CertId, certid_of, parse_certid
 from ca_server.core.acme.renewal import poll_interval, suggested_window
 from ca_server.core.acme.resources import Account, Status
 from ca_server.core.clock import to_epoch
@@ -85,6 +85,28 @@ def find_replaced(context: Context, account: Account, certid: str, identifiers: 
         if give_up_failed(unit, found.id, epoch):
             unit.commit_unaudited("an order that could become nothing any more says so")
     return found.id
+
+
+def replaced_certid(context: Context, certificate_id: str) -> str:
+    """How an order names the certificate that it replaces, given the certificate's id.
+
+    Raises:
+        CaError: unavailable.
+    """
+    with context.database.read() as connection:
+        found = inventory.find_certificate(connection, certificate_id)
+    assert found is not None, "the database keeps every certificate that an order replaces"
+    certid = certid_of(x509.load_der_x509_certificate(found.der))
+    assert certid is not None, "every certificate names its issuer's key"
+    return str(certid)
+
+
+def certid_text(context: Context, certificate_id: str) -> str | None:
+    """How a certificate of ours is named in `replaces`; None where it does not say who issued it."""
+    with context.database.read() as connection:
+        found = inventory.find_certificate(connection, certificate_id)
+    named = certid_of(x509.load_der_x509_certificate(found.der)) if found else None
+    return None if named is None else str(named)
 
 
 def _find(connection: Connection, wanted: CertId, now: datetime) -> CertificateRecord | None:
