@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -28,8 +29,10 @@ from ca_server.hsm.pkcs11 import open_token
 from ca_server.hsm.port import HsmRefused, KeyStore, Signer
 from ca_server.hsm.uri import KeyUri
 from ca_server.policy_store import PolicyStore
+from ca_server.services.acme.challenge_checks import Prober
 from ca_server.services.acme.limits import forget_full_buckets
 from ca_server.services.acme.pausing import forget_old_failures
+from ca_server.services.acme.validate import validate_once
 from ca_server.services.context import Context
 from ca_server.services.issue import Gate
 from ca_server.services.issuers import Issuers, read_issuers
@@ -48,6 +51,7 @@ from ca_server.store.authorities import list_authorities
 from ca_server.store.engine import Database
 from ca_server.store.migrate import require_current
 from ca_server.tls import TLSFiles
+from ca_server.validation import ValidationThreads
 from ca_server.worker import Job, Worker
 
 log = structlog.get_logger(__name__)
@@ -302,8 +306,10 @@ def open_worker(config: Config) -> Worker:
     source = AuthoritySigners(config, context)
     log_key = LogKeySource(config)
     leader = f"{config.node}:{os.getpid()}"
+    validation = _open_validation(config, context)
 
     def close() -> None:
+        validation.stop()
         log_key.close()
         source.close()
         context.database.close()
@@ -316,7 +322,18 @@ def open_worker(config: Config) -> Worker:
     if config.acme is not None:
         jobs.append(Job("forget-limits", 300.0, lambda: forget_full_buckets(context)))
         jobs.append(Job("forget-failures", 3600.0, lambda: forget_old_failures(context)))
+    validation.start()
     return Worker(jobs, close)
+
+
+def _open_validation(config: Config, context: Context) -> ValidationThreads:
+    """The threads that validate names; none without ACME."""
+    settings = config.acme
+    if settings is None:
+        return ValidationThreads(lambda: False, 0)
+    prober = Prober(settings, loopback=config.mode == "rehearsal")
+    once = partial(validate_once, context, prober.check, settings)
+    return ValidationThreads(once, settings.validation.threads)
 
 
 def tls_files(config: Config) -> TLSFiles:
