@@ -7,9 +7,11 @@ pytest_plugins = [
     "tests.fixtures.running",
     "tests.fixtures.https",
     "tests.fixtures.issuing",
+    "tests.fixtures.ordering",
     "tests.fixtures.operational_log",
     "tests.fixtures.softhsm",
     "tests.fixtures.running_responder",
     "tests.fixtures.stored",
     "tests.fixtures.ceremony",
+    "tests.fixtures.network",
 ]

@@ -129,7 +129,8 @@ class Fetcher:
                 sock = wrap_in_tls(sock, _unverified(), _server_name(target.host), bounds)
             with sock:
                 return self._exchange(sock, target, evidence)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            # A chunk of negative length is a ValueError to the library.
             failure = _failure(error, target)
             evidence.note("http", url=target.url, error=failure.problem.detail)
             raise failure from error
@@ -201,7 +202,7 @@ def _unverified() -> ssl.SSLContext:
     return context
 
 
-def _failure(error: OSError | http.client.HTTPException, target: _Target) -> ValidationFailed:
+def _failure(error: OSError | http.client.HTTPException | ValueError, target: _Target) -> ValidationFailed:
     url = printable(target.url)
     match error:
         case TooMuch():

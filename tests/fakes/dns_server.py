@@ -58,7 +58,7 @@ class DnsServer:
         if response is None or isinstance(response, bytes):
             return response
         if tcp:
-            return response.to_wire()
+            return response.to_wire(max_size=65_535)
         try:
             return response.to_wire(max_size=UDP_ROOM)
         except dns.exception.TooBig:
