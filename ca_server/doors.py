@@ -19,7 +19,7 @@ from ca_server.services.context import Context
 from ca_server.services.cross_certificates import read_cross_chains
 from ca_server.services.health import require_audit_log, require_database
 from ca_server.services.refusals import RefusalLog
-from ca_server.serving import Door, DoorSettings, Opened
+from ca_server.serving import WORKER_METRICS, Door, DoorSettings, Opened
 from ca_server.wsgi import create_api_app, create_publication_app
 
 
@@ -70,7 +70,9 @@ def _open_publication(config: Config) -> Opened:
     publication = PublicationServices(
         context=context,
         checks=_checks(context),
-        metrics_directories=tuple(config.state_directory / "metrics" / name for name in DOORS),
+        metrics_directories=tuple(
+            config.state_directory / "metrics" / name for name in (*DOORS, WORKER_METRICS)
+        ),
         resources=(crl_blueprint(context), audit_blueprint(AuditReader(context.database), key)),
     )
     return Opened(create_publication_app(publication), context.database.close)
