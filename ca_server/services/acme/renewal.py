@@ -87,20 +87,6 @@ def find_replaced(context: Context, account: Account, certid: str, identifiers: 
     return found.id
 
 
-def replaced_certid(context: Context, certificate_id: str) -> str:
-    """How an order names the certificate that it replaces, given the certificate's id.
-
-    Raises:
-        CaError: unavailable.
-    """
-    with context.database.read() as connection:
-        found = inventory.find_certificate(connection, certificate_id)
-    assert found is not None, "the database keeps every certificate that an order replaces"
-    certid = certid_of(x509.load_der_x509_certificate(found.der))
-    assert certid is not None, "every certificate names its issuer's key"
-    return str(certid)
-
-
 def certid_text(context: Context, certificate_id: str) -> str | None:
     """How a certificate of ours is named in `replaces`; None where it does not say who issued it."""
     with context.database.read() as connection:
