@@ -1,9 +1,12 @@
-"""The two applications: the API for those who have proven who they are, and what everybody may fetch.
+"""The applications: the API for those who have proven who they are, ACME, and what everybody may fetch.
 
 Every route must be on a list that says who may use it, or the application does not start (R21).
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, jsonify
 from flask_openapi.models.info import Info
@@ -11,6 +14,11 @@ from flask_openapi.models.security_scheme import SecurityScheme
 from flask_openapi.openapi import OpenAPI
 
 import ca_server
+from ca_server.acme.installation import install_acme
+from ca_server.acme.routes import ROUTES
+from ca_server.acme.services import AcmeServices
+from ca_server.acme.urls import PREFIX as ACME_PREFIX
+from ca_server.core.jose import MAX_JWS_BYTES
 from ca_server.publish.chains import chains_blueprint
 from ca_server.publish.health import health_blueprint
 from ca_server.publish.metrics import metrics_blueprint
@@ -35,6 +43,9 @@ from ca_server.rest.replies import PREFIX
 from ca_server.rest.routes import ACTIONS
 from ca_server.rest.schemas import Problem
 from ca_server.rest.services import EXTENSION, RestServices
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 # Routes that anybody may read, because they say nothing that is not meant for everybody.
 PUBLIC = frozenset(
@@ -74,8 +85,10 @@ _SECURITY: dict[str, SecurityScheme] = {
 }
 
 
-def create_api_app(rest: RestServices, publication: PublicationServices) -> Flask:
-    """The HTTPS door: REST under `/api/v1`, health and chains beside it."""
+def create_api_app(
+    rest: RestServices, publication: PublicationServices, acme: AcmeServices | None = None
+) -> Flask:
+    """The HTTPS door: REST under `/api/v1`, ACME under `/acme` where there is any, health and chains."""
     app = OpenAPI(
         "sealkeeper",
         info=Info(title="Sealkeeper", version=ca_server.__version__),
@@ -87,7 +100,8 @@ def create_api_app(rest: RestServices, publication: PublicationServices) -> Flas
         doc_ui=False,
         static_folder=None,
     )
-    _configure(app)
+    _configure(app, MAX_BODY_BYTES)
+    install_problems(app)
     app.extensions[EXTENSION] = rest
     for resource in _RESOURCES:
         app.register_api(resource.blueprint)
@@ -98,34 +112,55 @@ def create_api_app(rest: RestServices, publication: PublicationServices) -> Flas
     def openapi_document() -> Response:
         return jsonify(app.api_doc)
 
-    _require_listed_routes(app)
+    _require_listed_routes(app, ACTIONS.keys() | PUBLIC)
+    if acme is not None:
+        app.wsgi_app = _by_path(app.wsgi_app, create_acme_app(acme))  # type: ignore[assignment]
     return app
+
+
+def create_acme_app(acme: AcmeServices) -> Flask:
+    """The ACME part of the HTTPS door: its own routes, its own words for every failure."""
+    app = Flask("sealkeeper", static_folder=None)
+    _configure(app, MAX_JWS_BYTES)
+    install_acme(app, acme)
+    _require_listed_routes(app, ROUTES.keys())
+    return app
+
+
+def _by_path(rest: WSGIApplication, acme: WSGIApplication) -> WSGIApplication:
+    """ACME below its prefix, everything else to the first."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        is_acme = environ.get("PATH_INFO", "").startswith(f"{ACME_PREFIX}/")
+        return (acme if is_acme else rest)(environ, start_response)
+
+    return application
 
 
 def create_publication_app(publication: PublicationServices) -> Flask:
     """The plain HTTP door: CRLs, issuers, roots, the audit log, health and metrics."""
     app = Flask("sealkeeper", static_folder=None)
-    _configure(app)
+    _configure(app, MAX_BODY_BYTES)
+    install_problems(app)
     app.register_blueprint(health_blueprint(publication.checks))
     app.register_blueprint(chains_blueprint(publication.context))
     app.register_blueprint(metrics_blueprint(publication.context, publication.metrics_directories))
     for blueprint in publication.resources:
         app.register_blueprint(blueprint)
-    _require_listed_routes(app)
+    _require_listed_routes(app, PUBLIC)
     return app
 
 
-def _configure(app: Flask) -> None:
-    """What both doors have in common: caps, no guessing of URLs, problems, the log."""
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+def _configure(app: Flask, max_body_bytes: int) -> None:
+    """What all doors have in common: caps, no guessing of URLs, the log."""
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
     app.json = StrictJSON(app)
     install_request_log(app)
-    install_problems(app)
 
 
-def _require_listed_routes(app: Flask) -> None:
-    unlisted = {rule.endpoint for rule in app.url_map.iter_rules()} - ACTIONS.keys() - PUBLIC
+def _require_listed_routes(app: Flask, listed: Collection[str]) -> None:
+    unlisted = {rule.endpoint for rule in app.url_map.iter_rules()} - set(listed)
     if unlisted:
         raise RuntimeError(f"nobody said who may use {', '.join(sorted(unlisted))}")

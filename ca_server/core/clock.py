@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Protocol
+
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 class Clock(Protocol):
@@ -38,3 +43,17 @@ def from_text(text: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("a time needs an offset, such as Z")
     return moment.astimezone(UTC).replace(microsecond=0)
+
+
+def from_rfc3339(text: str) -> datetime:
+    """The time that a stranger's text names: RFC 3339 §5.6, which is stricter than what Python reads.
+
+    Raises:
+        ValueError: the text is none, or there is no such time; the error never shows the text.
+    """
+    if not _RFC3339.fullmatch(text):
+        raise ValueError("a time is RFC 3339 with an offset, such as 2027-01-31T00:00:00Z")
+    try:
+        return from_text(text.upper())
+    except (ValueError, OverflowError):
+        raise ValueError("there is no such time") from None
