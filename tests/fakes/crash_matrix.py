@@ -77,7 +77,7 @@ class Steps:
             self.done()
 
         _wrap(self, UnitOfWork, "_finish", "COMMIT")
-        for name in ("first", "run", "run_many"):
+        for name in ("all", "first", "run", "run_many"):
             _wrap(self, Prepared, name, f"PREPARED {name}")
         signer = next(iter(issuance.lane._signers.values()))
         _wrap(self, type(signer), "sign", "SIGN")
