@@ -25,7 +25,6 @@ from ca_server.services.acme.external_accounts import spend_binding, verify_bind
 from ca_server.services.acme.limits import Limit, spend
 from ca_server.services.context import Context, actor_of, new_id
 from ca_server.services.refusals import network_of
-from ca_server.services.refusals import network_of
 from ca_server.store import accounts, external_accounts
 from ca_server.store.accounts import NewRow, contacts_text, jwk_text
 from ca_server.store.unit_of_work import BrokenRule

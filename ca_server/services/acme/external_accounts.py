@@ -1,4 +1,4 @@
-"""External account keys (RFC 8555 §7.3.4): officers make them, and their accounts get no more than they allow.
+"""External account keys (RFC 8555 §7.3.4): made by officers, and what they allow is all that accounts get.
 
 A key's secret is shown once. It stays in the database, for an HMAC can be checked with nothing less, and
 only for as long as the key can bind another account.
