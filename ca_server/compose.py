@@ -31,6 +31,7 @@ from ca_server.hsm.uri import KeyUri
 from ca_server.policy_store import PolicyStore
 from ca_server.services.acme.challenge_checks import Prober
 from ca_server.services.acme.limits import forget_full_buckets
+from ca_server.services.acme.nonces import forget_old_nonces
 from ca_server.services.acme.pausing import forget_old_failures
 from ca_server.services.acme.validate import validate_once
 from ca_server.services.context import Context
@@ -50,6 +51,7 @@ from ca_server.store.anchor import FileAnchor
 from ca_server.store.authorities import list_authorities
 from ca_server.store.engine import Database
 from ca_server.store.migrate import require_current
+from ca_server.store.nonces import open_nonce_store
 from ca_server.tls import TLSFiles
 from ca_server.validation import ValidationThreads
 from ca_server.worker import Job, Worker
@@ -307,11 +309,14 @@ def open_worker(config: Config) -> Worker:
     log_key = LogKeySource(config)
     leader = f"{config.node}:{os.getpid()}"
     validation = _open_validation(config, context)
+    nonces = open_nonce_store(context.database) if config.acme is not None else None
 
     def close() -> None:
         validation.stop()
         log_key.close()
         source.close()
+        if nonces is not None:
+            nonces.close()
         context.database.close()
 
     jobs = [
@@ -319,9 +324,10 @@ def open_worker(config: Config) -> Worker:
         Job("sequence", 1.0, lambda: sequence_all(context, log_key.open(), anchor, leader)),
         Job("lint-issued", 2.0, lambda: lint_issued(context, budget=LINT_BUDGET)),
     ]
-    if config.acme is not None:
+    if nonces is not None:
         jobs.append(Job("forget-limits", 300.0, lambda: forget_full_buckets(context)))
         jobs.append(Job("forget-failures", 3600.0, lambda: forget_old_failures(context)))
+        jobs.append(Job("forget-nonces", 60.0, lambda: forget_old_nonces(context.clock, nonces)))
     validation.start()
     return Worker(jobs, close)
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 
+from ca_server.acme.services import AcmeServices
 from ca_server.compose import Issuance, SystemClock, open_context, open_issuance, tls_files
 from ca_server.config import Config
+from ca_server.core.acme.settings import AcmeConfig
 from ca_server.core.audit.note import parse_verifier_key
 from ca_server.logs import configure_logs
+from ca_server.outbound.resolver import Resolver
 from ca_server.publish.audit import audit_blueprint
 from ca_server.publish.crl import crl_blueprint
 from ca_server.publish.health import Checks
 from ca_server.publish.services import PublicationServices
 from ca_server.rest.services import RestServices
+from ca_server.services.acme.caa import check_caa
+from ca_server.services.acme.finalize import Completion
+from ca_server.services.acme.nonces import Nonces
+from ca_server.services.acme.orders import OrderRules
 from ca_server.services.audit_reading import AuditReader
 from ca_server.services.chains import Chains
 from ca_server.services.context import Context
@@ -20,11 +28,12 @@ from ca_server.services.cross_certificates import read_cross_chains
 from ca_server.services.health import require_audit_log, require_database
 from ca_server.services.refusals import RefusalLog
 from ca_server.serving import WORKER_METRICS, Door, DoorSettings, Opened
+from ca_server.store.nonces import NonceStore, open_nonce_store
 from ca_server.wsgi import create_api_app, create_publication_app
 
 
 def api_door(config: Config) -> Door:
-    """The HTTPS door: REST for those who have proven who they are."""
+    """The HTTPS door: REST and ACME for those who have proven who they are."""
     settings = DoorSettings(
         name="api",
         listen=config.server.https,
@@ -51,16 +60,43 @@ def _open_api(config: Config) -> Opened:
     configure_logs(SystemClock())
     issuance = open_issuance(config, "api")
     context = issuance.context
+    chains = Chains(context, read_cross_chains(context, config.publication.cross_certificates))
     rest = RestServices(
         context=context,
         mint=issuance.mints["rest"],
         gate=issuance.gate,
         policies=issuance.policies,
-        chains=Chains(context, read_cross_chains(context, config.publication.cross_certificates)),
+        chains=chains,
         refusals=RefusalLog(context),
     )
     publication = PublicationServices(context=context, checks=_api_checks(issuance))
-    return Opened(create_api_app(rest, publication), issuance.close)
+    closing = ExitStack()
+    closing.callback(issuance.close)
+    acme = None
+    if config.acme is not None:
+        nonces = open_nonce_store(context.database)
+        closing.callback(nonces.close)
+        acme = _acme_services(config, config.acme, issuance, chains, nonces)
+    return Opened(create_api_app(rest, publication, acme), closing.close)
+
+
+def _acme_services(
+    config: Config, settings: AcmeConfig, issuance: Issuance, chains: Chains, nonces: NonceStore
+) -> AcmeServices:
+    context, policies = issuance.context, issuance.policies
+    check = partial(check_caa, Resolver(settings.validation.resolvers), settings.caa_identities)
+    return AcmeServices(
+        context=context,
+        settings=settings,
+        policies=policies,
+        rules=OrderRules(settings, policies, issuance.issuers),
+        completion=Completion(
+            context, issuance.gate, issuance.mints["acme"], policies, settings.limits, check
+        ),
+        chains=chains,
+        nonces=Nonces(context.clock, nonces),
+        hosts=frozenset(config.server.names),
+    )
 
 
 def _open_publication(config: Config) -> Opened:
