@@ -7,6 +7,8 @@ import click
 from ca_server.cli.lazy import LazyGroup
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "account": ("ca_server.cli.acme.account:command", "List, show, deactivate and unpause accounts."),
+    "eab": ("ca_server.cli.acme.eab:command", "Create, list and revoke external account keys."),
     "order": ("ca_server.cli.acme.order:command", "List orders, and show why one failed."),
     "renewal": ("ca_server.cli.acme.renewal:command", "Have certificates renewed now."),
 }

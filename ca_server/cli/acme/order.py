@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ca_server.cli.database_access import open_database
 from ca_server.cli.options import config_option
 from ca_server.core.clock import from_epoch, to_text
 
 if TYPE_CHECKING:
     from ca_server.core.acme.resources import Order
-    from ca_server.services.context import Context
 
 MAX_LISTED = 1000
 
@@ -33,7 +33,7 @@ def list_orders(config_file: Path, account: str | None, limit: int, *, as_json: 
     from ca_server.services.acme.timeline import search_orders  # noqa: PLC0415 - start quickly
     from ca_server.services.credentials import OPERATOR  # noqa: PLC0415 - start quickly
 
-    context = _open(config_file)
+    context = open_database(config_file)
     found = search_orders(context, OPERATOR, account_id=account, before=None, limit=limit)
     if as_json:
         click.echo(json.dumps([_fields(each) for each in found], indent=2))
@@ -54,7 +54,7 @@ def show(config_file: Path, order_id: str, *, as_json: bool) -> None:
     from ca_server.services.acme.timeline import read_timeline  # noqa: PLC0415 - start quickly
     from ca_server.services.credentials import OPERATOR  # noqa: PLC0415 - start quickly
 
-    found = read_timeline(_open(config_file), OPERATOR, order_id)
+    found = read_timeline(open_database(config_file), OPERATOR, order_id)
     if as_json:
         entries = [{"time": to_text(from_epoch(each.at)), "text": each.text} for each in found.entries]
         click.echo(json.dumps({**_fields(found.order), "timeline": entries}, indent=2))
@@ -75,10 +75,3 @@ def _fields(order: Order) -> dict[str, object]:
         "certificate": order.certificate_id,
         "replaces": order.replaces,
     }
-
-
-def _open(config_file: Path) -> Context:
-    from ca_server.compose import open_context  # noqa: PLC0415 - start quickly
-    from ca_server.config import load_config  # noqa: PLC0415 - start quickly
-
-    return open_context(load_config(config_file))
