@@ -20,6 +20,7 @@ START_SECONDS = 300
 @contextmanager
 def appliance(folder: Path, *options: str, database_url: str | None = None) -> Iterator[dict[str, Any]]:
     """A running demo, with more options if need be; gives what its `demo.json` says."""
+    folder.mkdir(exist_ok=True)
     ready = folder / "demo.json"
     ready.unlink(missing_ok=True)
     command = [sys.executable, "-m", "ca_server.cli", "demo", "--dir", str(folder), *options]
