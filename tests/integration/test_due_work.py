@@ -7,7 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ca_server.store import tables
-from ca_server.store.due_work import MAX_BACKOFF, Lease, finish, list_due, retry, schedule, take
+from ca_server.store.due_work import (
+    MAX_BACKOFF,
+    Lease,
+    complete,
+    finish,
+    is_any_due,
+    list_due,
+    retry,
+    schedule,
+    take,
+    take_next,
+)
 from ca_server.store.engine import Database
 
 KIND = "test.work"
@@ -126,3 +137,61 @@ def test_pauses_between_failures_grow_to_a_limit(database):
 def test_times_are_kept_whole(database, due_at):
     do(database, schedule, KIND, "a", due_at)
     assert row(database).due_at == due_at
+
+
+def next_one(database: Database, now: int, owner: str = "w") -> Lease | None:
+    return do(database, take_next, KIND, owner=owner, now=now, seconds=60)
+
+
+def any_due(database: Database, now: int) -> bool:
+    with database.read() as connection:
+        return is_any_due(connection, KIND, now)
+
+
+def test_the_work_that_waits_longest_is_taken_first_and_other_kinds_are_left(database):
+    for subject, due_at in (("b", 90), ("a", 100), ("c", 300)):
+        do(database, schedule, KIND, subject, due_at)
+    do(database, schedule, "other.work", "o", 1)
+    taken = [next_one(database, 100) for _ in range(3)]
+    assert [each.subject if each else None for each in taken] == ["b", "a", None]
+    assert not any_due(database, 100)
+    assert any_due(database, 300)
+
+
+def test_each_of_many_gets_something_else(database):
+    for number in range(40):
+        do(database, schedule, KIND, str(number), 100)
+
+    def attempt(number: int) -> str | None:
+        lease = next_one(database, 100, str(number))
+        return lease.subject if lease else None
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = [each for each in pool.map(attempt, range(60)) if each is not None]
+    assert sorted(taken, key=int) == [str(number) for number in range(40)]
+
+
+def test_completed_work_leaves_nothing(database):
+    do(database, schedule, KIND, "a", 100)
+    lease = next_one(database, 100)
+    assert do(database, complete, lease)
+    assert not do(database, complete, lease)
+    assert not any_due(database, 10_000)
+
+
+def test_work_whose_lease_ran_out_cannot_be_completed_by_the_loser(database):
+    do(database, schedule, KIND, "a", 100)
+    lost = next_one(database, 100)
+    won = next_one(database, 160, "x")
+    assert not do(database, complete, lost)
+    assert do(database, complete, won)
+
+
+def test_beginnings_without_an_end_count(database):
+    """Who kills whoever begins is told by it; given back it counts once, as before."""
+    do(database, schedule, KIND, "a", 100)
+    assert [next_one(database, now).attempts for now in (100, 160, 220)] == [0, 1, 2]
+    lease = next_one(database, 280)
+    do(database, retry, lease, now=281, error="no")
+    assert row(database).attempts == 4
+    assert row(database).due_at == 281 + 2**3
