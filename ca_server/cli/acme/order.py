@@ -25,7 +25,7 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--account", help="Orders of this account alone.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, MAX_LISTED))
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, MAX_LISTED), help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 @config_option
 def list_orders(config_file: Path, account: str | None, limit: int, *, as_json: bool) -> None:
