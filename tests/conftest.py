@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.fixtures.https",
     "tests.fixtures.issuing",
     "tests.fixtures.ordering",
+    "tests.fixtures.acme_client",
     "tests.fixtures.operational_log",
     "tests.fixtures.softhsm",
     "tests.fixtures.running_responder",
