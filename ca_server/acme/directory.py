@@ -37,7 +37,8 @@ def show_directory() -> Response:
 
 @blueprint.get("/new-nonce")
 def new_nonce() -> Response:
-    """Nothing but the nonce that every answer has."""
+    """Nothing but the nonce that every answer has; without one this is a failure."""
+    services().nonces.issue()
     return Response(status=200 if request.method == "HEAD" else 204)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from flask import Response, g, request
@@ -43,11 +44,9 @@ def add_link(response: Response, url: str, relation: str) -> None:
 
 def finish(response: Response) -> Response:
     """Give an answer its nonce and its way back to the directory (§6.5, §7.1)."""
-    try:
+    # Where the store of nonces is away the answer, whatever it is, goes out without.
+    with suppress(CaError):
         response.headers[NONCE] = services().nonces.issue()
-    except CaError:
-        # The store of nonces is away; the answer, whatever it is, goes out without.
-        response.headers.pop(NONCE, None)
     known: Directory | None = g.get("directory")
     if known is not None and request.endpoint != "directory.show_directory":
         add_link(response, known.url("directory"), "index")

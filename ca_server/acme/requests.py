@@ -21,6 +21,7 @@ from ca_server.core.acme.resources import Account
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.jose import Jwk, Jws, parse_jwk, parse_jws, verify
 from ca_server.core.strict_json import parse_json
+from ca_server.services import metrics
 from ca_server.services.acme.accounts import find_account, principal_of, require_valid
 
 MEDIA_TYPE = "application/jose+json"
@@ -56,8 +57,15 @@ def admit() -> None:
     held = services()
     g.directory = open_directory(held.policies, held.hosts, g.profile_name)
     route = ROUTES[request.endpoint or ""]
-    if route.proof is not Proof.NONE:
+    if route.proof is Proof.NONE:
+        return
+    try:
         g.signed = _read(route)
+    except CaError as error:
+        if error.kind is not Kind.UNAVAILABLE:
+            for rule_id in error.rule_ids:
+                metrics.REFUSED.labels(rule_id).inc()
+        raise
 
 
 def signed() -> SignedRequest:
