@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from ca_server.cli.database_access import open_database
 from ca_server.cli.options import config_option
 from ca_server.core.clock import from_epoch, to_text
-
-if TYPE_CHECKING:
-    from ca_server.config import Config
-    from ca_server.services.context import Context
 
 _URL = re.compile(r"https?://[!-~]{1,500}")
 
@@ -39,6 +35,7 @@ def flag(
 ) -> None:
     """Flag one certificate, or all that an authority or profile has issued until now."""
     from ca_server.compose import open_policies  # noqa: PLC0415 - start quickly
+    from ca_server.config import load_config  # noqa: PLC0415 - start quickly
     from ca_server.services.acme.renewal_flags import NewFlag, create_flag  # noqa: PLC0415 - start quickly
     from ca_server.services.credentials import OPERATOR  # noqa: PLC0415 - start quickly
     from ca_server.store.renewal_flags import FlagScope  # noqa: PLC0415 - start quickly
@@ -49,9 +46,9 @@ def flag(
         raise click.UsageError("give one of --certificate, --authority and --profile")
     if explanation_url is not None and not _URL.fullmatch(explanation_url):
         raise click.BadParameter("use an https:// or http:// URL", param_hint="--explanation-url")
-    config = _load(config_file)
+    policies = open_policies(load_config(config_file))
     new = NewFlag(*subjects[0], explanation_url)
-    click.echo(create_flag(_open(config), OPERATOR, open_policies(config), new).id)
+    click.echo(create_flag(open_database(config_file), OPERATOR, policies, new).id)
 
 
 @command.command("list")
@@ -62,7 +59,7 @@ def list_flags(config_file: Path, *, as_json: bool) -> None:
     from ca_server.services.acme import renewal_flags  # noqa: PLC0415 - start quickly
     from ca_server.services.credentials import OPERATOR  # noqa: PLC0415 - start quickly
 
-    found = renewal_flags.list_flags(_open(_load(config_file)), OPERATOR, after=None, limit=10_000)
+    found = renewal_flags.list_flags(open_database(config_file), OPERATOR, after=None, limit=10_000)
     rows = [
         {
             "id": each.id,
@@ -90,16 +87,4 @@ def unflag(config_file: Path, flag_id: str) -> None:
     from ca_server.services.acme.renewal_flags import end_flag  # noqa: PLC0415 - start quickly
     from ca_server.services.credentials import OPERATOR  # noqa: PLC0415 - start quickly
 
-    end_flag(_open(_load(config_file)), OPERATOR, flag_id)
-
-
-def _load(config_file: Path) -> Config:
-    from ca_server.config import load_config  # noqa: PLC0415 - start quickly
-
-    return load_config(config_file)
-
-
-def _open(config: Config) -> Context:
-    from ca_server.compose import open_context  # noqa: PLC0415 - start quickly
-
-    return open_context(config)
+    end_flag(open_database(config_file), OPERATOR, flag_id)
