@@ -119,6 +119,10 @@ def _description(layout: Layout, processes: Processes) -> dict[str, object]:
         "ca_url": layout.ca_url,
         "acme_directory": layout.acme_directory(ACME_PROFILE),
         "acme_eab_directory": layout.acme_directory(ACME_EAB_PROFILE),
+        "eab": {
+            "kid": (layout.external_account / "kid").read_text().strip(),
+            "hmac_key_file": str(layout.external_account / "hmac-key"),
+        },
         "http01_port": layout.options.http01_port,
         "tls_alpn01_port": layout.options.tls_alpn01_port,
         "http_url": layout.http_url,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -59,6 +60,8 @@ class Install:
         for role in ROLES:
             if not (layout.tokens / role).exists():
                 self._step(f"an API token for the {role}", partial(self._make_token, role))
+        if not (layout.external_account / "hmac-key").exists():
+            self._step("an external account key for ACME", self._make_external_key)
 
     def _upgrade(self) -> None:
         self._run("db", "upgrade", *self._config())
@@ -98,6 +101,17 @@ class Install:
             "token", "create", "--role", role, "--name", f"demo {role}", *ROLES[role], *out, *self._config()
         )
 
+    def _make_external_key(self) -> None:
+        allowed = ["--profile", "tls-*", "--allow", "*", "--uses", "1000000", "--valid", "365d"]
+        made = json.loads(
+            self._run("acme", "eab", "create", "--owner", "demo", *allowed, "--json", *self._config())
+        )
+        folder = self._layout.external_account
+        folder.mkdir(mode=0o700, exist_ok=True)
+        # The secret last: where it is there, so is all of it.
+        for name, content in (("kid", made["id"]), ("hmac-key", made["hmac_key"])):
+            _write(folder / name, content.encode() + b"\n", mode=0o600)
+
     def _run(self, *arguments: str) -> str:
         done = subprocess.run(
             sealkeeper(*arguments),
@@ -115,7 +129,8 @@ class Install:
         return done.stdout
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     temporary = path.with_name(path.name + ".tmp")
+    temporary.touch(mode=mode)
     temporary.write_bytes(content)
     temporary.rename(path)

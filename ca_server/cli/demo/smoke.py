@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_server.cli.demo.acme_client import AcmeClient, ExternalKey
-from ca_server.cli.demo.layout import ACME_PROFILE, AUTHORITY, ROOT, Layout
+from ca_server.cli.demo.layout import ACME_EAB_PROFILE, ACME_PROFILE, AUTHORITY, ROOT, Layout
 from ca_server.cli.demo.processes import sealkeeper
 from ca_server.core.errors import CaError, Kind
 
@@ -44,7 +44,11 @@ class Smoke:
             ("openssl verify accepts it, CRLs checked", self._verify_kept),
             ("openssl ocsp says good", lambda: self._expect_ocsp("kept", "good")),
             ("a certificate over ACME", lambda: self._enrol("acme", ACME_PROFILE)),
-            ("another one, revoked", self._revoke_second),
+            (
+                "another one for an account that was bound by an external key",
+                lambda: self._enrol("acme-eab", ACME_EAB_PROFILE, self._external_key()),
+            ),
+            ("one more, revoked", self._revoke_second),
             ("CRL and OCSP say revoked within 10 seconds", self._expect_revoked),
             ("the audit log verifies, with a proof of the certificate", self._audit),
         ]
@@ -81,6 +85,10 @@ class Smoke:
         self._certificate(name).write_text(chain)
         self._fetch_crls()
         self._run(self._verify_command(name))
+
+    def _external_key(self) -> ExternalKey:
+        folder = self._layout.external_account
+        return ExternalKey((folder / "kid").read_text().strip(), (folder / "hmac-key").read_text().strip())
 
     def _verify_kept(self) -> None:
         self._fetch_crls()
