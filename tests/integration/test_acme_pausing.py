@@ -58,8 +58,8 @@ def fail(context, account, identifier, times=1):
 def paused(context, account, *names):
     """The refusal, or None."""
     try:
-        with context.database.read() as connection:
-            require_unpaused(connection, account, [OrderName(parse_identifier(each)) for each in names])
+        with context.database.write() as unit:
+            require_unpaused(unit, account, [OrderName(parse_identifier(each)) for each in names])
     except CaError as error:
         return error
     return None
@@ -111,8 +111,8 @@ def test_what_is_needed_for_a_name_is_what_is_paused(context, clock, account):
     pause(context, clock, account, WWW)
     assert paused(context, account, "dns:*.www.example.com") is not None
     below = OrderName(parse_identifier("dns:a.www.example.com"), "www.example.com")
-    with context.database.read() as connection, pytest.raises(CaError, match="paused"):
-        require_unpaused(connection, account, [below])
+    with context.database.write() as unit, pytest.raises(CaError, match="paused"):
+        require_unpaused(unit, account, [below])
     assert paused(context, account, "dns:a.www.example.com") is None
 
 

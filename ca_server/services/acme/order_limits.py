@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import Connection
-
 from ca_server.core.acme.coverage import needed_scope
 from ca_server.core.acme.resources import OrderName
 from ca_server.core.acme.settings import AcmeLimits
@@ -32,8 +30,8 @@ def spend_order(
     Raises:
         CaError: rate_limited, every broken rule of `ACME-LIMIT-...`.
     """
-    require_unpaused(unit.connection, account_id, names)
-    _require_room(unit.connection, limits, account_id, names, now)
+    require_unpaused(unit, account_id, names)
+    _require_room(unit, limits, account_id, names, now)
     spend(unit, Limit.ORDERS_PER_ACCOUNT, account_id, limits.orders_per_account, now)
 
 
@@ -55,7 +53,7 @@ def count_certificates(
 
 
 def _require_room(
-    connection: Connection, limits: AcmeLimits, account_id: str, names: Sequence[OrderName], now: int
+    unit: UnitOfWork, limits: AcmeLimits, account_id: str, names: Sequence[OrderName], now: int
 ) -> None:
     asked: list[tuple[Limit, str, str | None]] = [
         (Limit.CERTIFICATES_PER_NAME_SET, _set_subject([each.identifier for each in names]), None)
@@ -69,7 +67,7 @@ def _require_room(
     for limit, subject, pointer in asked:
         rate = rate_of(limits, limit)
         bucket = bucket_of(rate.count, rate.seconds)
-        wait = rate_limits.find_wait(connection, limit, subject, bucket, now * 1000)
+        wait = rate_limits.find_wait(unit.connection, limit, subject, bucket, now * 1000)
         if wait:
             met.append(Met(limit, rate, pointer, wait))
     if met:

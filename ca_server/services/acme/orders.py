@@ -86,7 +86,7 @@ def create_order(
         with context.database.write() as unit:
             if replaced:
                 # A renewal that ARI announced does not count (RFC 9773 §5).
-                require_unpaused(unit.connection, account.id, new.names)
+                require_unpaused(unit, account.id, new.names)
             else:
                 spend_order(unit, rules.settings.limits, account.id, new.names, order.created_at)
             plan = plan_authorizations(unit, account, profile, new.names, times)

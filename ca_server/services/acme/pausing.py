@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import Connection
-
 from ca_server.core.acme.coverage import needed_scope
 from ca_server.core.acme.resources import OrderName
 from ca_server.core.acme.settings import AcmeLimits
@@ -33,14 +31,16 @@ RETRY_AFTER = 86_400
 _NAMES_IN_EVENT = 40
 
 
-def require_unpaused(connection: Connection, account_id: str, names: Sequence[OrderName]) -> None:
+def require_unpaused(unit: UnitOfWork, account_id: str, names: Sequence[OrderName]) -> None:
     """Pass only names of an order, in the client's order, of which none is paused for the account.
 
     Raises:
         CaError: rate_limited, `ACME-LIMIT-PAUSED` for each that is.
     """
     needed = [str(needed_scope(each).identifier) for each in names]
-    paused = {each.identifier: each for each in failures.list_paused(connection, account_id, set(needed))}
+    paused = {
+        each.identifier: each for each in failures.list_paused(unit.connection, account_id, set(needed))
+    }
     violations = tuple(
         Violation(
             "ACME-LIMIT-PAUSED",

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from sqlalchemy import Connection
 
-from ca_server.core.acme.certid import CertId, certid_of, parse_certid
+from ca_server.core.acme.certid import certid_of, parse_certid
 from ca_server.core.acme.renewal import poll_interval, suggested_window
 from ca_server.core.acme.resources import Account, Status
 from ca_server.core.clock import to_epoch
@@ -20,10 +19,8 @@ from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.identifiers import Identifier
 from ca_server.services.context import Context
 from ca_server.store import inventory
-from ca_server.store.authorities import authority_chain, list_authorities
-from ca_server.store.inventory import CertificateFilter, CertificateRecord, Sort
-from ca_server.store.issuance import is_compromised
-from ca_server.store.renewal_flags import Flaggable, RenewalFlag, find_flag
+from ca_server.store.renewal_flags import Flaggable, find_flag
+from ca_server.store.renewals import find_named, is_spoiled
 from ca_server.store.replacements import find_replacement, give_up_failed
 
 
@@ -46,11 +43,12 @@ def renewal_info(context: Context, certid: str) -> RenewalInfo:
     wanted = parse_certid(certid)
     now = context.clock.now()
     with context.database.read() as connection:
-        found = _find(connection, wanted, now)
+        found = find_named(connection, wanted.key_identifier, wanted.serial_number, now)
         if found is None:
             raise refuse(Kind.NOT_FOUND, "ACME-CERTID-UNKNOWN", "no such certificate was issued here")
-        flag = _find_flag(connection, found)
-        forced = flag is not None or _is_spoiled(connection, found)
+        named = Flaggable(found.id, found.authority_id, found.serial_number, found.profile)
+        flag = find_flag(connection, named)
+        forced = flag is not None or is_spoiled(connection, found)
     start, end = suggested_window(found.not_before, found.not_after, wanted.serial_number, now, forced=forced)
     return RenewalInfo(
         start=start,
@@ -71,7 +69,7 @@ def find_replaced(context: Context, account: Account, certid: str, identifiers: 
     now = context.clock.now()
     epoch = to_epoch(now)
     with context.database.read() as connection:
-        found = _find(connection, wanted, now)
+        found = find_named(connection, wanted.key_identifier, wanted.serial_number, now)
         replacement = find_replacement(connection, found.id, epoch) if found else None
     if found is None or found.principal_id != f"account:{account.id}":
         raise _not_to_be_replaced("this account has no such certificate")
@@ -93,54 +91,6 @@ def certid_text(context: Context, certificate_id: str) -> str | None:
         found = inventory.find_certificate(connection, certificate_id)
     named = certid_of(x509.load_der_x509_certificate(found.der)) if found else None
     return None if named is None else str(named)
-
-
-def _find(connection: Connection, wanted: CertId, now: datetime) -> CertificateRecord | None:
-    authority_id = next(
-        (
-            each.id
-            for each in list_authorities(connection)
-            if _key_identifier(each.certificate_der) == wanted.key_identifier
-        ),
-        None,
-    )
-    if authority_id is None:
-        return None
-    serial_number = f"{wanted.serial_number:040x}"
-    found = inventory.list_certificates(
-        connection,
-        CertificateFilter(authority_id=authority_id, serial_number=serial_number),
-        sort=Sort.NEWEST,
-        after=None,
-        limit=1,
-        now=now,
-    )
-    return found[0] if found else None
-
-
-def _key_identifier(der: bytes) -> bytes | None:
-    """What the authority's certificates say of their issuer; see `core.extensions`."""
-    certificate = x509.load_der_x509_certificate(der)
-    try:
-        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _find_flag(connection: Connection, found: CertificateRecord) -> RenewalFlag | None:
-    certificate = Flaggable(found.id, found.authority_id, found.serial_number, found.profile)
-    return find_flag(connection, certificate)
-
-
-def _is_spoiled(connection: Connection, found: CertificateRecord) -> bool:
-    """Revoked or on hold, itself or an authority above it, or with a key on the compromise list."""
-    if found.revoked_at is not None or is_compromised(connection, found.spki_sha256):
-        return True
-    return any(
-        inventory.is_revoked(connection, each.issuer_id, each.serial_number)
-        for each in authority_chain(connection, found.authority_id)
-        if each.issuer_id is not None
-    )
 
 
 def _not_to_be_replaced(detail: str) -> CaError:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from ca_server.core.authorization import Principal
 from ca_server.core.clock import to_epoch
 from ca_server.core.errors import Kind, refuse
@@ -18,6 +16,7 @@ from ca_server.services.access import require_permission
 from ca_server.services.context import Context, actor_of, new_id
 from ca_server.store import authorities, inventory, renewal_flags
 from ca_server.store.renewal_flags import FlagScope, RenewalFlag
+from ca_server.store.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def create_flag(context: Context, principal: Principal, policies: PolicyStore, n
         event_id=event.event_id,
     )
     with context.database.write() as unit:
-        if not _exists(unit.connection, policies, new):
+        if not _exists(unit, policies, new):
             raise refuse(
                 Kind.NOT_FOUND, "ACME-FLAG-SUBJECT", f"there is no such {new.scope}", pointer="/subject"
             )
@@ -86,7 +85,8 @@ def end_flag(context: Context, principal: Principal, flag_id: str) -> None:
         unit.commit(context.event("renewal.unflagged", actor_of(principal), {"flag": flag_id}))
 
 
-def _exists(connection: Connection, policies: PolicyStore, new: NewFlag) -> bool:
+def _exists(unit: UnitOfWork, policies: PolicyStore, new: NewFlag) -> bool:
+    connection = unit.connection
     match new.scope:
         case FlagScope.CERTIFICATE:
             return inventory.find_certificate(connection, new.subject) is not None

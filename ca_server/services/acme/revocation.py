@@ -6,10 +6,8 @@ Here it is judged who may; what a revocation is, is one thing under all protocol
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
 
 from cryptography import x509
-from sqlalchemy import Connection
 
 from ca_server.core.acme.coverage import proven_names
 from ca_server.core.acme.resources import Account, ChallengeType
@@ -106,18 +104,10 @@ def _holds_all_names(context: Context, account: Account, found: CertificateRecor
     names = [parse_identifier(each) for each in found.names]
     if not names:
         return False
-    now = to_epoch(context.clock.now())
+    standing = sorted({above for name in names for above in _names_above(name)})
     with context.database.read() as connection:
-        held = _held(connection, account, names, now)
-    return held == frozenset(names)
-
-
-def _held(
-    connection: Connection, account: Account, names: Collection[Identifier], now: int
-) -> frozenset[Identifier]:
-    standing = {above for name in names for above in _names_above(name)}
-    valid = authorizations.find_valid(connection, account.id, sorted(standing), now)
-    return proven_names(names, valid, tuple(ChallengeType))
+        valid = authorizations.find_valid(connection, account.id, standing, to_epoch(context.clock.now()))
+    return proven_names(names, valid, tuple(ChallengeType)) == frozenset(names)
 
 
 def _names_above(name: Identifier) -> list[Identifier]:
