@@ -1,0 +1,71 @@
+"""`sealkeeper demo` as a newcomer runs it: everything is tried, twice, and its description is true."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.appliance import free_port
+
+pytestmark = pytest.mark.hsm
+
+READY_SECONDS = 240
+
+
+@pytest.fixture
+def command(tmp_path):
+    """The command line of one demo, on free ports."""
+    line = [sys.executable, "-m", "ca_server.cli", "demo", "--dir", str(tmp_path / "demo")]
+    for option in ("--https-port", "--http-port", "--ocsp-port", "--http01-port", "--tls-alpn01-port"):
+        line += [option, str(free_port())]
+    return line
+
+
+def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not file.exists():
+        assert process.poll() is None, "it ended before it was ready"
+        assert time.monotonic() < deadline, "it did not get ready"
+        time.sleep(0.2)
+
+
+def test_the_demo_tries_everything_and_describes_itself(command, tmp_path):
+    tried = subprocess.run([*command, "--exit-after-smoke"], capture_output=True, text=True, check=False)
+    assert tried.returncode == 0, tried.stderr
+    assert "✓ a certificate over ACME" in tried.stderr
+    assert "✓ another one for an account that was bound by an external key" in tried.stderr
+    assert "not tried" not in tried.stderr
+    assert not (tmp_path / "demo/demo.json").exists()
+    external_key = (tmp_path / "demo/eab/hmac-key").read_bytes()
+
+    # Again, with the port of http-01 taken by what a newcomer may want to try the demo with.
+    port = int(command[command.index("--http01-port") + 1])
+    described = tmp_path / "demo/demo.json"
+    with socket.create_server(("127.0.0.1", port)), (tmp_path / "log").open("w+") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, text=True)
+        try:
+            wait_for(described, process)
+            demo = json.loads(described.read_text())
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        log.seek(0)
+        said = log.read()
+    assert "- a certificate over ACME: not tried, port" in said
+    assert demo["acme_directory"] == f"{demo['ca_url']}/acme/tls-server/directory"
+    assert demo["acme_eab_directory"] == f"{demo['ca_url']}/acme/tls-server-eab/directory"
+    assert demo["eab"]["kid"]
+    key_file = Path(demo["eab"]["hmac_key_file"])
+    assert key_file.is_absolute()
+    assert key_file.read_bytes() == external_key
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    assert demo["http01_port"] == port
+    assert not described.exists()
