@@ -25,6 +25,7 @@ from ca_server.publish.metrics import metrics_blueprint
 from ca_server.publish.services import PublicationServices
 from ca_server.request_log import install_request_log
 from ca_server.rest import (
+    acme_accounts,
     acme_orders,
     acme_pauses,
     api_tokens,
@@ -33,6 +34,7 @@ from ca_server.rest import (
     certificate_requests,
     certificates,
     client_grants,
+    external_account_keys,
     profiles,
     renewal_flags,
     revocation,
@@ -75,8 +77,10 @@ _RESOURCES = (
     audit_events,
     api_tokens,
     client_grants,
+    acme_accounts,
     acme_orders,
     acme_pauses,
+    external_account_keys,
     renewal_flags,
 )
 _SECURITY: dict[str, SecurityScheme] = {

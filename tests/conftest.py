@@ -1,6 +1,7 @@
 """Loads the fixtures; each family of them has a file of its own under `fixtures/`."""
 
 pytest_plugins = [
+    "tests.fixtures.acme_accounts",
     "tests.fixtures.acme_table",
     "tests.fixtures.appliance",
     "tests.fixtures.database",

@@ -61,7 +61,7 @@ _CAN_BIND = (
     table.c.uses < table.c.max_uses,
 )
 _FIND_SECRET = Prepared(select(table.c.hmac_key).where(*_CAN_BIND))
-_SPEND = Prepared(
+_SPEND = (
     update(table)
     .where(*_CAN_BIND)
     .values(
@@ -95,7 +95,7 @@ def spend_use(unit: UnitOfWork, key_id: str, now: int) -> bool:
 
     Of any number who try at once as many pass as there are uses left.
     """
-    return _SPEND.run(unit.connection, {"key": key_id, "now": now}) == 1
+    return unit.connection.execute(_SPEND, {"key": key_id, "now": now}).rowcount == 1
 
 
 def list_keys(connection: Connection, *, before: str | None, limit: int) -> list[ExternalAccountKey]:

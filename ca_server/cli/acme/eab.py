@@ -49,7 +49,10 @@ def create(  # noqa: PLR0913 - one argument an option
     *,
     as_json: bool,
 ) -> None:
-    """Make a key; it is written once, as options for certbot, to standard output or to the new file --out."""
+    """Make a key by which accounts can be bound; they may order until it ends or is revoked.
+
+    It is written once, as options for certbot, to standard output or to the new file --out.
+    """
     from ca_server.services.acme import external_accounts  # noqa: PLC0415 - start quickly
     from ca_server.services.credentials import OPERATOR  # noqa: PLC0415 - start quickly
 
@@ -58,7 +61,10 @@ def create(  # noqa: PLR0913 - one argument an option
         key, secret = external_accounts.create_external_account_key(open_database(config_file), OPERATOR, new)
         # First its id: a key whose secret cannot be written is to be revoked.
         ends = to_text(from_epoch(key.not_after))
-        click.echo(f"external account key {key.id} binds {key.max_uses} and ends {ends}", err=True)
+        click.echo(
+            f"{key.id} binds accounts ({key.max_uses} at most); they may order until it ends, {ends}",
+            err=True,
+        )
         if as_json:
             click.echo(json.dumps({**_fields(key), "hmac_key": secret}, indent=2), file=file)
         else:

@@ -97,31 +97,14 @@ def create_account(
     known = find_account_by_key(context, profile.name, jwk.thumbprint)
     if known is not None:
         return require_valid(known), False
-    if settings.terms_of_service is not None and not new.terms_agreed:
-        raise refuse(
-            Kind.FORBIDDEN, "ACME-TERMS", f"agree to the terms of service first: {settings.terms_of_service}"
-        )
-    _require_contacts(new.contacts)
-    row = _new_row(context, profile, jwk, new)
-    event = _created_event(context, row)
     try:
-        with context.database.write() as unit:
-            require_usable_key(unit, jwk)
-            # First of the changes: of two requests with one key the second waits here, and changes nothing.
-            accounts.insert_account(unit, row)
-            if row.external_account_key_id is not None:
-                spend_binding(unit, row.external_account_key_id, row.created_at)
-            rate = settings.limits.accounts_per_address
-            spend(unit, Limit.ACCOUNTS_PER_ADDRESS, network_of(address), rate, row.created_at)
-            created = accounts.find_account(unit.connection, row.id)
-            unit.commit(event)
-    except BrokenRule:
+        return _make_account(context, settings, profile, jwk, new, address), True
+    except (BrokenRule, CaError):
+        # Another request with this key may have come first, and have had the last use of the binding too.
         known = find_account_by_key(context, profile.name, jwk.thumbprint)
         if known is None:
             raise
         return require_valid(known), False
-    assert created is not None
-    return created, True
 
 
 def update_account(
@@ -241,6 +224,29 @@ def _require_contacts(contacts: tuple[str, ...]) -> None:
     violations = contact_violations(contacts)
     if violations:
         raise CaError(Kind.MALFORMED, violations[0].detail, violations=tuple(violations))
+
+
+def _make_account(
+    context: Context, settings: AcmeConfig, profile: Profile, jwk: Jwk, new: NewAccount, address: str
+) -> Account:
+    if settings.terms_of_service is not None and not new.terms_agreed:
+        raise refuse(
+            Kind.FORBIDDEN, "ACME-TERMS", f"agree to the terms of service first: {settings.terms_of_service}"
+        )
+    _require_contacts(new.contacts)
+    row = _new_row(context, profile, jwk, new)
+    event = _created_event(context, row)
+    with context.database.write() as unit:
+        require_usable_key(unit, jwk)
+        accounts.insert_account(unit, row)
+        if row.external_account_key_id is not None:
+            spend_binding(unit, row.external_account_key_id, row.created_at)
+        rate = settings.limits.accounts_per_address
+        spend(unit, Limit.ACCOUNTS_PER_ADDRESS, network_of(address), rate, row.created_at)
+        created = accounts.find_account(unit.connection, row.id)
+        unit.commit(event)
+    assert created is not None
+    return created
 
 
 def _new_row(context: Context, profile: Profile, jwk: Jwk, new: NewAccount) -> NewRow:
