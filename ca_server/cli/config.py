@@ -33,4 +33,5 @@ def _named_files(config: Config) -> list[Path]:
         files.append(token.module)
         files += [token.pin_file] if token.pin_file else []
     files += [config.policies.directory] if config.policies.directory else []
+    files += config.publication.cross_certificates
     return files
