@@ -73,7 +73,7 @@ class NewOrderPayload(_Payload):
     identifiers: Annotated[list[IdentifierPayload], Field(min_length=1, max_length=MAX_IDENTIFIERS)]
     not_before: Time | None = Field(default=None, alias="notBefore")
     not_after: Time | None = Field(default=None, alias="notAfter")
-    replaces: Annotated[str, Field(max_length=200)] | None = None
+    replaces: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     profile: Annotated[str, Field(max_length=64)] | None = None
 
 

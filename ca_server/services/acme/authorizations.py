@@ -34,11 +34,12 @@ def find_challenge(
     Raises:
         CaError: not_found, `ACME-UNKNOWN`, also for what is somebody else's; unavailable.
     """
+    now = to_epoch(context.clock.now())
     with context.database.read() as connection:
         authorization_id = authorizations.challenge_authorization_id(connection, challenge_id)
-    if authorization_id is None:
+        found = authorization_id and authorizations.find_authorization(connection, authorization_id, now)
+    if not found or found.account_id != account.id:
         raise _unknown("challenge")
-    found = find_authorization(context, account, authorization_id)
     return found, next(each for each in found.challenges if each.id == challenge_id)
 
 
