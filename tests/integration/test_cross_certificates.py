@@ -11,9 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_server.core.errors import CaError, Kind
+from ca_server.services.acme.certificates import read_certificate
 from ca_server.services.chains import Chains, to_pem
 from ca_server.services.cross_certificates import read_cross_chains
 from tests.fakes.stored import ISSUING, ROOT
+from tests.fakes.stored_accounts import store_account
 
 
 class Others:
@@ -91,6 +93,24 @@ def test_each_file_is_one_more_way_up_without_its_root(hierarchy, others, write)
         assert sent[0] == leaf
         for subject, issuer in zip(sent, [*sent[1:], others.root], strict=True):
             subject.verify_directly_issued_by(issuer)
+
+
+def test_each_way_up_is_an_alternate_of_an_accounts_certificate(hierarchy, others, write):
+    """RFC 8555 §7.4.2: the default chain is our own, alternates are counted from 1."""
+    paths = [write(others.cross(hierarchy.issuer), others.intermediate, others.root)]
+    chains = Chains(hierarchy.context, read_cross_chains(hierarchy.context, paths))
+    account = store_account(hierarchy.context)
+    leaf = hierarchy.issue(owner=f"account:{account.id}")
+    ways = []
+    for alternate in (None, 1):
+        pem, count = read_certificate(hierarchy.context, chains, account, leaf.id, alternate)
+        assert count == 1
+        ways.append(chain_of(pem))
+    assert [way[0] for way in ways] == [leaf.certificate] * 2
+    assert [way[1].issuer for way in ways] == [hierarchy.root.subject, others.names[1]]
+    with pytest.raises(CaError) as caught:
+        read_certificate(hierarchy.context, chains, account, leaf.id, 2)
+    assert caught.value.rule_ids == ("ACME-UNKNOWN",)
 
 
 @pytest.mark.parametrize(
