@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from ca_server.core.acme.resources import Challenge, ChallengeType, NameAuthorization, Problem, Status
 from ca_server.core.acme.states import authorization_status
@@ -22,7 +22,7 @@ from ca_server.store.acme_tables import (
     acme_order_authorization,
     acme_validation,
 )
-from ca_server.store.prepared import Prepared
+from ca_server.store.prepared import Prepared, is_listed
 from ca_server.store.unit_of_work import UnitOfWork
 
 
@@ -108,6 +108,24 @@ _INSERT_CHALLENGE = Prepared(
 )
 
 
+_LIST = Prepared(select(acme_authorization).where(is_listed(acme_authorization.c.id, "ids")))
+_LIST_CHALLENGES = Prepared(
+    select(acme_challenge)
+    .where(is_listed(acme_challenge.c.authorization_id, "ids"))
+    .order_by(acme_challenge.c.authorization_id, acme_challenge.c.id)
+)
+_FIND_VALID = Prepared(
+    select(acme_authorization.c.id)
+    .where(
+        acme_authorization.c.account_id == bindparam("account"),
+        is_listed(acme_authorization.c.identifier, "names"),
+        acme_authorization.c.status == bindparam("valid"),
+        acme_authorization.c.expires_at > bindparam("now"),
+    )
+    .order_by(acme_authorization.c.expires_at.desc())
+)
+
+
 def insert_authorizations(unit: UnitOfWork, new: Sequence[NewAuthorization]) -> None:
     """Store pending authorizations with their challenges."""
     if not new:
@@ -161,18 +179,11 @@ def list_authorizations(
     """Authorizations by their ids, in that order, with their challenges and statuses at this second."""
     if not authorization_ids:
         return []
-    rows = connection.execute(
-        select(acme_authorization).where(acme_authorization.c.id.in_(authorization_ids))
-    ).mappings()
+    wanted = {"ids": json.dumps(list(authorization_ids))}
     challenges: dict[str, list[Challenge]] = {}
-    order = [acme_challenge.c.authorization_id, acme_challenge.c.id]
-    for row in connection.execute(
-        select(acme_challenge)
-        .where(acme_challenge.c.authorization_id.in_(authorization_ids))
-        .order_by(*order)
-    ).mappings():
-        challenges.setdefault(row["authorization_id"], []).append(_challenge(row))
-    found = {row["id"]: _authorization(row, challenges[row["id"]], now) for row in rows}
+    for row in _LIST_CHALLENGES.all(connection, wanted):
+        challenges.setdefault(row[1], []).append(_challenge(row))
+    found = {row[0]: _authorization(row, challenges[row[0]], now) for row in _LIST.all(connection, wanted)}
     return [found[each] for each in authorization_ids if each in found]
 
 
@@ -180,17 +191,13 @@ def find_valid(
     connection: Connection, account_id: str, identifiers: Sequence[Identifier], now: int
 ) -> list[NameAuthorization]:
     """The account's valid, unexpired authorizations for any of these names, the longest-lived first."""
-    rows = connection.execute(
-        select(acme_authorization.c.id)
-        .where(
-            acme_authorization.c.account_id == account_id,
-            acme_authorization.c.identifier.in_([str(each) for each in identifiers]),
-            acme_authorization.c.status == Status.VALID.value,
-            acme_authorization.c.expires_at > now,
-        )
-        .order_by(acme_authorization.c.expires_at.desc())
-    )
-    return list_authorizations(connection, [row.id for row in rows], now)
+    wanted = {
+        "account": account_id,
+        "names": json.dumps([str(each) for each in identifiers]),
+        "valid": Status.VALID.value,
+        "now": now,
+    }
+    return list_authorizations(connection, [row[0] for row in _FIND_VALID.all(connection, wanted)], now)
 
 
 def challenge_authorization_id(connection: Connection, challenge_id: str) -> str | None:
@@ -387,29 +394,34 @@ def problem_text(problem: Problem) -> str:
     return json.dumps({"type": problem.type, "detail": problem.detail})
 
 
-def _challenge(row: RowMapping) -> Challenge:
+def _challenge(row: Sequence[Any]) -> Challenge:
+    """A row with the columns of the table, in its order."""
+    challenge_id, _, challenge_type, token, status, error, validated_at, account_url = row
     return Challenge(
-        id=row["id"],
-        type=ChallengeType(row["type"]),
-        token=row["token"],
-        status=Status(row["status"]),
-        error=read_problem(row["error"]),
-        validated_at=row["validated_at"],
-        account_url=row["account_url"],
+        id=challenge_id,
+        type=ChallengeType(challenge_type),
+        token=token,
+        status=Status(status),
+        error=read_problem(error),
+        validated_at=validated_at,
+        account_url=account_url,
     )
 
 
-def _authorization(row: RowMapping, challenges: list[Challenge], now: int) -> NameAuthorization:
+def _authorization(row: Sequence[Any], challenges: list[Challenge], now: int) -> NameAuthorization:
+    """A row with the columns of the table, in its order."""
+    authorization_id, account_id, identifier, wildcard, subdomains, status, *rest = row
+    created_at, expires_at, evidence_number, caa_checked_at = rest
     return NameAuthorization(
-        id=row["id"],
-        account_id=row["account_id"],
-        identifier=parse_identifier(row["identifier"]),
-        wildcard=bool(row["wildcard"]),
-        subdomains=bool(row["subdomains"]),
-        status=authorization_status(Status(row["status"]), row["expires_at"], now),
-        created_at=row["created_at"],
-        expires_at=row["expires_at"],
-        evidence_number=row["evidence_number"],
-        caa_checked_at=row["caa_checked_at"],
+        id=authorization_id,
+        account_id=account_id,
+        identifier=parse_identifier(identifier),
+        wildcard=bool(wildcard),
+        subdomains=bool(subdomains),
+        status=authorization_status(Status(status), expires_at, now),
+        created_at=created_at,
+        expires_at=expires_at,
+        evidence_number=evidence_number,
+        caa_checked_at=caa_checked_at,
         challenges=tuple(challenges),
     )

@@ -5,14 +5,16 @@ Names are `type:value` as authorizations have them, without the wildcard's label
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ca_server.store.acme_tables import acme_failure
+from ca_server.store.prepared import Prepared, is_listed
 from ca_server.store.unit_of_work import UnitOfWork
 
 
@@ -25,6 +27,16 @@ class FailureRun:
     first_at: int
     last_at: int
     paused_at: int | None
+
+
+_COLUMNS = tuple(acme_failure.c[name] for name in FailureRun.__dataclass_fields__)
+_PAUSED = (
+    select(*_COLUMNS)
+    .where(acme_failure.c.account_id == bindparam("account"), acme_failure.c.paused_at.is_not(None))
+    .order_by(acme_failure.c.identifier)
+)
+_LIST_PAUSED = Prepared(_PAUSED)
+_LIST_PAUSED_OF = Prepared(_PAUSED.where(is_listed(acme_failure.c.identifier, "names")))
 
 
 def note_failure(unit: UnitOfWork, account_id: str, identifier: str, now: int) -> FailureRun:
@@ -66,12 +78,10 @@ def list_paused(
     connection: Connection, account_id: str, identifiers: Collection[str] | None = None
 ) -> list[FailureRun]:
     """The names that are paused for an account, of these or of all."""
-    query = select(*_COLUMNS).where(
-        acme_failure.c.account_id == account_id, acme_failure.c.paused_at.is_not(None)
-    )
     if identifiers is not None:
-        query = query.where(acme_failure.c.identifier.in_(identifiers))
-    return [FailureRun(*row) for row in connection.execute(query.order_by(acme_failure.c.identifier))]
+        asked = {"account": account_id, "names": json.dumps(sorted(identifiers))}
+        return [FailureRun(*row) for row in _LIST_PAUSED_OF.all(connection, asked)]
+    return [FailureRun(*row) for row in _LIST_PAUSED.all(connection, {"account": account_id})]
 
 
 def delete_old(unit: UnitOfWork, before: int) -> int:
@@ -80,9 +90,6 @@ def delete_old(unit: UnitOfWork, before: int) -> int:
         acme_failure.c.paused_at.is_(None), acme_failure.c.last_at < before
     )
     return unit.connection.execute(statement).rowcount
-
-
-_COLUMNS = tuple(acme_failure.c[name] for name in FailureRun.__dataclass_fields__)
 
 
 def _of(account_id: str, identifier: str) -> tuple[Any, ...]:

@@ -120,6 +120,13 @@ _FIND_COMPROMISED = Prepared(
 )
 
 
+_FIND_OWN = Prepared(
+    select(certificate.c.authority_id, certificate.c.der).where(
+        certificate.c.id == bindparam("certificate"), certificate.c.principal_id == bindparam("principal")
+    )
+)
+
+
 def insert_intents(
     unit: UnitOfWork,
     requests: Sequence[StoredRequest],
@@ -252,6 +259,14 @@ def find_issued(connection: Connection, request_id: str) -> RowMapping | None:
         .mappings()
         .one_or_none()
     )
+
+
+def find_own_certificate(
+    connection: Connection, certificate_id: str, principal_id: str
+) -> tuple[str, bytes] | None:
+    """The authority and DER of a certificate that was issued to this principal."""
+    found = _FIND_OWN.first(connection, {"certificate": certificate_id, "principal": principal_id})
+    return (found[0], bytes(found[1])) if found else None
 
 
 def find_request_owner(connection: Connection, request_id: str) -> tuple[str, str]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Executable, bindparam
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPICursor
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import ClauseElement, ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 
 Parameters = Mapping[str, Any]
 
@@ -74,6 +76,32 @@ class Prepared:
             order = tuple(positions) if positions is not None else None
             found = self._compiled[dialect.name] = (str(compiled), order)
         return found
+
+
+class _MembersOf(FunctionElement[str]):
+    """The texts of a JSON array, as rows."""
+
+    inherit_cache = True
+
+
+@compiles(_MembersOf, "sqlite")
+def _members_on_sqlite(element: _MembersOf, compiler: Any, **keywords: Any) -> str:
+    array = compiler.process(element.clauses, **keywords)
+    return f"(SELECT value FROM json_each({array}))"  # noqa: S608 - a bind parameter's mark, no value
+
+
+@compiles(_MembersOf, "postgresql")
+def _members_on_postgresql(element: _MembersOf, compiler: Any, **keywords: Any) -> str:
+    array = compiler.process(element.clauses, **keywords)
+    return f"(SELECT json_array_elements_text(CAST({array} AS json)))"
+
+
+def is_listed(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+    """Whether a column's text is in the JSON array that is bound to `name`.
+
+    A list of any length is one parameter of one statement, where IN has a parameter for each member.
+    """
+    return column.op("IN", is_comparison=True)(_MembersOf(bindparam(name)))
 
 
 def _values(parameters: Parameters, order: tuple[str, ...] | None) -> Any:

@@ -6,7 +6,7 @@ from ca_server.core.acme.resources import Account
 from ca_server.core.errors import Kind, refuse
 from ca_server.services.chains import Chains
 from ca_server.services.context import Context
-from ca_server.store import inventory
+from ca_server.store.issuance import find_own_certificate
 
 
 def read_certificate(
@@ -20,11 +20,12 @@ def read_certificate(
         CaError: not_found, `ACME-UNKNOWN`, also for what is somebody else's; unavailable.
     """
     with context.database.read() as connection:
-        found = inventory.find_certificate(connection, certificate_id)
-    if found is None or found.principal_id != f"account:{account.id}":
+        found = find_own_certificate(connection, certificate_id, f"account:{account.id}")
+    if found is None:
         raise refuse(Kind.NOT_FOUND, "ACME-UNKNOWN", "this account has no such certificate")
-    ways = chains.ways_up(found.authority_id)
+    authority_id, der = found
+    ways = chains.ways_up(authority_id)
     way = alternate or 0
     if not 0 <= way < len(ways) or alternate == 0:
         raise refuse(Kind.NOT_FOUND, "ACME-UNKNOWN", "this certificate has no such alternate chain")
-    return chains.pem(found.der, found.authority_id, way), len(ways) - 1
+    return chains.pem(der, authority_id, way), len(ways) - 1
