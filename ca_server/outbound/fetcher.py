@@ -116,7 +116,8 @@ class Fetcher:
         if parts.scheme not in _PORTS or parts.username is not None or parts.password is not None:
             raise ValidationFailed("connection", f"the URL {shown} is not plain http or https")
         if port not in self._ports:
-            raise ValidationFailed("connection", f"the URL {shown} has port {port}, which is not gone to")
+            allowed = ", ".join(map(str, sorted(self._ports)))
+            raise ValidationFailed("connection", f"the URL {shown} has port {port}, not one of {allowed}")
         request = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return _Target(parts.scheme == "https", host, port, request)
 

@@ -59,7 +59,6 @@ class DnsFailed(ValidationFailed):
 class Answer:
     """The records at a name; none where `exists` is False, and none or some where it is True."""
 
-    name: str
     exists: bool
     records: tuple[Any, ...]
 
@@ -137,7 +136,7 @@ class Resolver:
         self, name: str, kind: dns.rdatatype.RdataType, evidence: Evidence, deadline: Deadline
     ) -> Answer:
         if self._is_here(name):
-            return Answer(name, exists=True, records=())
+            return Answer(exists=True, records=())
         what = f"{kind.name} {name}"
         try:
             answer, server = self._try_all(name, kind, deadline)
@@ -166,7 +165,7 @@ class Resolver:
                 if deadline.passed:
                     raise failure
                 try:
-                    return _read(_exchange(question, kind, server, deadline), name, what), server
+                    return _read(_exchange(question, kind, server, deadline), what), server
                 except DnsFailed as error:
                     failure = error
                     if error.trouble is not Trouble.TIMEOUT:
@@ -236,7 +235,7 @@ def _send(query: dns.message.QueryMessage, server: _Server, deadline: Deadline) 
         ) from error
 
 
-def _read(response: dns.message.Message, name: str, what: str) -> Answer:
+def _read(response: dns.message.Message, what: str) -> Answer:
     code = response.rcode()
     if code not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
         raise DnsFailed(Trouble.REFUSED, f"DNS answered {dns.rcode.to_text(code)} for {what}")
@@ -247,7 +246,7 @@ def _read(response: dns.message.Message, name: str, what: str) -> Answer:
         raise DnsFailed(Trouble.BAD_ANSWER, f"DNS gave an answer without sense for {what}") from error
     if records is not None and len(records) > MAX_RECORDS:
         raise DnsFailed(Trouble.BAD_ANSWER, f"there are over {MAX_RECORDS} {what}")
-    return Answer(name, code == dns.rcode.NOERROR, tuple(records or ()))
+    return Answer(code == dns.rcode.NOERROR, tuple(records or ()))
 
 
 _SHOWN: dict[dns.rdatatype.RdataType, Callable[[Any], str]] = {

@@ -16,6 +16,7 @@ PLACES = {
     "sqlalchemy": ("ca_server/store/", "ocsp_responder/status.py"),
     "alembic": ("ca_server/store/",),
     "psycopg": ("ca_server/store/", "ocsp_responder/status.py"),
+    "dns": ("ca_server/outbound/",),
     "flask": (
         "ca_server/rest/",
         "ca_server/publish/",

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
+from prometheus_client import REGISTRY
 
 from ca_server.core.acme.challenges import ValidationFailed, txt_name, txt_value
 from ca_server.core.acme.resources import Account, Challenge, ChallengeType, NameAuthorization, Status
@@ -116,6 +117,20 @@ def test_a_success_is_stored_with_its_evidence_and_its_event_and_nothing_is_left
     assert asked.rows(tables.due_work) == []
     assert not asked.once(allow)
     world.check(asked.context.database)
+
+
+def test_every_attempt_is_counted_by_its_type_and_result(asked):
+    before = {result: counted(result) for result in ("success", "retry", "failure")}
+    asked.once(deny)
+    asked.later(1)
+    asked.once(allow)
+    after = {result: counted(result) - count for result, count in before.items()}
+    assert after == {"success": 1, "retry": 1, "failure": 0}
+
+
+def counted(result: str) -> float:
+    labels = {"type": "dns-01", "result": result}
+    return REGISTRY.get_sample_value("sealkeeper_acme_validations_total", labels) or 0
 
 
 def test_what_ends_by_its_own_words_ends_the_authorization(asked):

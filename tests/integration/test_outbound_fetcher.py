@@ -256,7 +256,8 @@ def test_redirects_share_one_time_limit(fetch):
 
     begun = time.monotonic()
     with raw_server(slow_redirect) as server:
-        assert problem(fetch, server)[0] == "connection"
+        # It runs out while DNS is asked, or while the server is.
+        assert problem(fetch, server)[0] in {"connection", "dns"}
         assert time.monotonic() - begun < 2
 
 
