@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
 
 from ca_server.core.acme.certid import certid_of
 from ca_server.core.acme.resources import Status
+from ca_server.core.acme.settings import AcmeLimits
 from ca_server.core.authorization import Principal, Role
 from ca_server.core.errors import CaError, Kind
 from ca_server.services.acme.authorizations import deactivate_authorization
@@ -182,3 +185,38 @@ def test_a_certificate_is_fetched_by_who_ordered_it_alone(ordering):
     ):
         error = refusal(read_certificate, context, chains, who, certificate_id, alternate)
         assert (error.kind, error.rule_ids) == (Kind.NOT_FOUND, ("ACME-UNKNOWN",))
+
+
+def test_renewals_are_free_of_limits_once_they_are_due(ordering):
+    """Before that they count, or an account could replace for ever what it has just got."""
+    account = ordering.account()
+    ordering.rules = replace(ordering.rules, settings=replace_limits(ordering, "2/30d"))
+    old = make(ordering, account, *NAMES)
+    early = make(ordering, account, *NAMES, replaces=name_of(ordering, old))
+    error = refusal(ordering.order, account, *NAMES, replaces=name_of(ordering, early))
+    assert error.rule_ids == ("ACME-LIMIT-ORDERS",)
+    info = renewal_info(ordering.issuing.context, name_of(ordering, early))
+    ordering.issuing.clock.advance(seconds=(info.start - ordering.issuing.clock.now()).total_seconds() - 1)
+    spend_all(ordering, account)
+    assert refusal(ordering.order, account, *NAMES, replaces=name_of(ordering, early)).rule_ids == (
+        "ACME-LIMIT-ORDERS",
+    )
+    ordering.issuing.clock.advance(seconds=1)
+    renewed = ordering.order(account, *NAMES, replaces=name_of(ordering, early))
+    assert renewed.replaces == early.certificate_id
+
+
+def replace_limits(ordering, orders_per_account):
+    settings = ordering.rules.settings
+    limits = settings.limits.model_copy(update={"orders_per_account": rate(orders_per_account)})
+    return settings.model_copy(update={"limits": limits})
+
+
+def rate(text):
+    return AcmeLimits.model_validate({"orders_per_account": text}).orders_per_account
+
+
+def spend_all(ordering, account):
+    for _ in range(3):
+        with contextlib.suppress(CaError):
+            ordering.order(account, *NAMES)

@@ -88,7 +88,7 @@ Domains = Annotated[
 
 
 class AcmeLimits(Strict):
-    """How much one client may ask for. Renewals announced by ARI (`replaces`) do not count (RFC 9773 §5)."""
+    """How much one client may ask for. Renewals that ARI says are due do not count (RFC 9773 §5)."""
 
     accounts_per_address: RateText = Rate(count=50, seconds=10_800)
     orders_per_account: RateText = Rate(count=300, seconds=10_800)

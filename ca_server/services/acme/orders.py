@@ -27,7 +27,7 @@ from ca_server.services.acme.accounts import principal_of, require_may_order
 from ca_server.services.acme.order_limits import spend_order
 from ca_server.services.acme.pausing import require_unpaused
 from ca_server.services.acme.planning import Times, plan_authorizations, plan_scopes
-from ca_server.services.acme.renewal import find_replaced
+from ca_server.services.acme.renewal import find_replaced, is_due
 from ca_server.services.context import Context, actor_of, new_id
 from ca_server.services.issuers import Issuers
 from ca_server.store import authorizations, orders
@@ -72,6 +72,8 @@ def create_order(
     _judge(rules, principal, profile, new, now)
     identifiers = frozenset(name.identifier for name in new.names)
     replaced = new.replaces and find_replaced(context, account, new.replaces, identifiers)
+    # Renewing in time is free (RFC 9773 §5); at any time it would be replacing what was just made, for ever.
+    is_free = new.replaces is not None and is_due(context, new.replaces)
     order = _stored(context, rules, account, profile, new, replaced or None)
     data = {
         "account": account.id,
@@ -84,8 +86,7 @@ def create_order(
     times = Times(order.created_at, order.expires_at)
     try:
         with context.database.write() as unit:
-            if replaced:
-                # A renewal that ARI announced does not count (RFC 9773 §5).
+            if is_free:
                 require_unpaused(unit, account.id, new.names)
             else:
                 spend_order(unit, rules.settings.limits, account.id, new.names, order.created_at)

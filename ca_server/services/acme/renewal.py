@@ -58,6 +58,15 @@ def renewal_info(context: Context, certid: str) -> RenewalInfo:
     )
 
 
+def is_due(context: Context, certid: str) -> bool:
+    """Whether the time to renew a certificate has come, by what its owner is told.
+
+    Raises:
+        CaError: as `renewal_info`.
+    """
+    return renewal_info(context, certid).start <= context.clock.now()
+
+
 def find_replaced(context: Context, account: Account, certid: str, identifiers: frozenset[Identifier]) -> str:
     """The id of the certificate that a new order of these names may say it replaces (RFC 9773 §5).
 
