@@ -112,7 +112,7 @@ _LIST = Prepared(select(acme_authorization).where(is_listed(acme_authorization.c
 _LIST_CHALLENGES = Prepared(
     select(acme_challenge)
     .where(is_listed(acme_challenge.c.authorization_id, "ids"))
-    .order_by(acme_challenge.c.authorization_id, acme_challenge.c.id)
+    .order_by(acme_challenge.c.type)
 )
 _FIND_VALID = Prepared(
     select(acme_authorization.c.id)
