@@ -75,11 +75,11 @@ def test_the_list_of_algorithms_comes_with_the_refusal(acme_door):
     assert answer.json["algorithms"] == list(ALGORITHMS)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_every_algorithm_makes_an_account(acme_door, algorithm):
-    client = acme_door.client(key=make_account_key(algorithm))
-    assert client.register().status == 201
-    assert client.read(client.kid).json["status"] == "valid"
+def test_every_algorithm_makes_an_account(acme_door):
+    for algorithm in ALGORITHMS:
+        client = acme_door.client(key=make_account_key(algorithm))
+        assert client.register().status == 201
+        assert client.read(client.kid).json["status"] == "valid"
 
 
 def test_a_request_is_for_one_url_alone(acme_door):
@@ -103,28 +103,26 @@ def test_a_request_is_for_one_url_alone(acme_door):
     assert client.post(url + "?a=b", {}, url=url).json["rule_ids"] == ["ACME-URL"]
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "ca.test.evil.example", "ca.test@evil.example", "ca.test/x", ""]
-)
-def test_a_server_in_the_middle_relays_nothing(acme_door, host):
+def test_a_server_in_the_middle_relays_nothing(acme_door):
     """Its own name is not ours, so no URL that it shows can be signed for us (§6.4, §10.2)."""
-    client = acme_door.registered()
-    url = f"https://{host}/acme/tls-server/new-order"
-    body = json.dumps(make_jws(client.key, {**client.header(url)}, {})).encode()
-    answer = client.post_raw(client.url("new-order"), body, Host=host)
-    assert answer.error == "malformed"
-    assert answer.json["rule_ids"] == ["ACME-HOST"]
-    assert not answer.links("index")
+    for host in ["evil.example", "ca.test.evil.example", "ca.test@evil.example", "ca.test/x", ""]:
+        client = acme_door.registered()
+        url = f"https://{host}/acme/tls-server/new-order"
+        body = json.dumps(make_jws(client.key, {**client.header(url)}, {})).encode()
+        answer = client.post_raw(client.url("new-order"), body, Host=host)
+        assert answer.error == "malformed"
+        assert answer.json["rule_ids"] == ["ACME-HOST"]
+        assert not answer.links("index")
 
 
-@pytest.mark.parametrize("host", [f"{HOST}:8443", "[::1]:8443", "[::1]"])
-def test_urls_have_the_host_and_port_that_the_client_uses(acme_door, host):
-    client = acme_door.client()
-    client.directory_url = client.directory_url.replace(HOST, host)
-    assert client.directory["newOrder"] == f"https://{host}/acme/tls-server/new-order"
-    client.register()
-    assert client.kid.startswith(f"https://{host}/acme/tls-server/account/")
-    assert client.read(client.kid).status == 200
+def test_urls_have_the_host_and_port_that_the_client_uses(acme_door):
+    for host in [f"{HOST}:8443", "[::1]:8443", "[::1]"]:
+        client = acme_door.client()
+        client.directory_url = client.directory_url.replace(HOST, host)
+        assert client.directory["newOrder"] == f"https://{host}/acme/tls-server/new-order"
+        client.register()
+        assert client.kid.startswith(f"https://{host}/acme/tls-server/account/")
+        assert client.read(client.kid).status == 200
 
 
 def test_a_kid_is_the_url_of_an_account_of_this_directory(acme_door):
@@ -194,20 +192,17 @@ def test_a_request_that_is_replayed_does_nothing(acme_door):
     assert count(acme_door, acme_tables.acme_order) == 1
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
+def test_other_media_types_are_refused(acme_door):
+    for headers in [
         {"Content-Type": "application/json"},
         {"Content-Type": "application/jose"},
         {"Content-Type": ""},
         {"Content-Type": JOSE, "Content-Encoding": "gzip"},
-    ],
-)
-def test_other_media_types_are_refused(acme_door, headers):
-    client = acme_door.client()
-    body = json.dumps(make_jws(client.key, client.header(client.url("new-account")), {})).encode()
-    answer = client.post_raw(client.url("new-account"), body, **headers)
-    assert (answer.status, answer.error) == (415, "malformed")
+    ]:
+        client = acme_door.client()
+        body = json.dumps(make_jws(client.key, client.header(client.url("new-account")), {})).encode()
+        answer = client.post_raw(client.url("new-account"), body, **headers)
+        assert (answer.status, answer.error) == (415, "malformed")
 
 
 def test_parameters_of_the_media_type_are_harmless(acme_door):
@@ -321,9 +316,8 @@ def test_every_method_is_answered_in_acmes_words(acme_door):
             assert answer.error == "malformed"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+def test_what_is_not_there_is_told_in_acmes_words(acme_door):
+    for path in [
         "/acme/",
         "/acme/tls-server",
         "/acme/tls-server/",
@@ -335,13 +329,11 @@ def test_every_method_is_answered_in_acmes_words(acme_door):
         "/acme/tls-server/renewal-info",
         "/acme/%2e%2e/directory",
         "/acme/" + "a" * 3_000 + "/directory",
-    ],
-)
-def test_what_is_not_there_is_told_in_acmes_words(acme_door, path):
-    client = acme_door.client()
-    answer = client.send("GET", f"https://{HOST}{path}", b"", {})
-    assert (answer.status, answer.error) == (404, "malformed")
-    assert answer.headers["Replay-Nonce"]
+    ]:
+        client = acme_door.client()
+        answer = client.send("GET", f"https://{HOST}{path}", b"", {})
+        assert (answer.status, answer.error) == (404, "malformed")
+        assert answer.headers["Replay-Nonce"]
 
 
 def test_a_directory_is_a_profile_that_acme_clients_may_ask_for(acme_door):
