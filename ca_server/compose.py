@@ -30,6 +30,7 @@ from ca_server.hsm.port import HsmRefused, KeyStore, Signer
 from ca_server.hsm.uri import KeyUri
 from ca_server.policy_store import PolicyStore
 from ca_server.services.acme.challenge_checks import Prober
+from ca_server.services.acme.external_accounts import forget_ended_keys
 from ca_server.services.acme.limits import forget_full_buckets
 from ca_server.services.acme.nonces import forget_old_nonces
 from ca_server.services.acme.pausing import forget_old_failures
@@ -327,6 +328,7 @@ def open_worker(config: Config) -> Worker:
     if nonces is not None:
         jobs.append(Job("forget-limits", 300.0, lambda: forget_full_buckets(context)))
         jobs.append(Job("forget-failures", 3600.0, lambda: forget_old_failures(context)))
+        jobs.append(Job("forget-external-keys", 3600.0, lambda: forget_ended_keys(context)))
         jobs.append(Job("forget-nonces", 60.0, lambda: forget_old_nonces(context.clock, nonces)))
     validation.start()
     return Worker(jobs, close)
