@@ -18,13 +18,20 @@ PLACES = {
     "psycopg": ("ca_server/store/", "ocsp_responder/status.py"),
     "dns": ("ca_server/outbound/",),
     "flask": (
+        "ca_server/acme/",
         "ca_server/rest/",
         "ca_server/publish/",
         "ca_server/wsgi.py",
         "ca_server/request_log.py",
     ),
     "flask_openapi": ("ca_server/rest/", "ca_server/wsgi.py"),
-    "gunicorn": ("ca_server/serving.py", "ca_server/rest/bodies.py", "ocsp_responder/"),
+    "gunicorn": (
+        "ca_server/serving.py",
+        "ca_server/acme/requests.py",
+        "ca_server/rest/bodies.py",
+        "ocsp_responder/",
+    ),
+    "joserfc": ("ca_server/core/jose.py",),
 }
 
 # Imports a package with some libraries made unimportable, as on a machine that lacks them, and prints what

@@ -159,6 +159,7 @@ def test_r10_an_account_sees_itself_alone(acme_door):
     for url in (other.kid, nobody, other.kid + "/orders"):
         answer = client.read(url)
         assert (answer.status, answer.error) == (403, "unauthorized")
+        assert answer.json["rule_ids"] == ["ACME-ACCOUNT-OTHER"]
     assert client.post(other.kid, {"status": "deactivated"}).status == 403
     assert other.read(other.kid).json["status"] == "valid"
 
@@ -393,6 +394,7 @@ def test_profiles_are_chosen_by_name(acme_door):
     for name in ("nothing", "ocsp-signer", "", "TLS-SERVER"):
         answer = client.order("a.example.com", profile=name)
         assert (answer.status, answer.error) == (400, "invalidProfile"), name
+        assert answer.json["rule_ids"] == ["ACME-PROFILE"]
     bound = client.order("a.example.com", profile="tls-server-eab")
     assert (bound.status, bound.error) == (403, "externalAccountRequired")
     assert acme_door.client("tls-server-eab").register().error == "externalAccountRequired"
