@@ -11,6 +11,6 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO sealkeeper_owner;
 GRANT USAGE ON SCHEMA public TO sealkeeper, sealkeeper_ocsp;
 
--- Nothing is ever deleted but nonces, limits and failure counts of ACME, which a migration allows; guards in the tables refuse to change what was logged or issued, whoever asks.
+-- Nothing is ever deleted but nonces, limits, failure counts and finished validations of ACME, which a migration allows; guards in the tables refuse to change what was logged or issued, whoever asks.
 ALTER DEFAULT PRIVILEGES FOR ROLE sealkeeper_owner GRANT SELECT, INSERT, UPDATE ON TABLES TO sealkeeper;
 ALTER DEFAULT PRIVILEGES FOR ROLE sealkeeper_owner GRANT USAGE ON SEQUENCES TO sealkeeper;

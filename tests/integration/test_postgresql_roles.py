@@ -72,7 +72,7 @@ def test_the_server_writes_and_never_deletes_or_alters(url_of):
 
 
 def test_the_server_forgets_what_is_forgotten_by_design_and_the_responder_cannot(url_of):
-    for table in ("acme_failure", "acme_nonce", "acme_nonce_key", "rate_limit"):
+    for table in ("acme_failure", "acme_nonce", "acme_nonce_key", "due_work", "rate_limit"):
         _run(url_of["sealkeeper"], f"DELETE FROM {table}")
         assert _refused(url_of["sealkeeper_ocsp"], f"DELETE FROM {table}"), table
 

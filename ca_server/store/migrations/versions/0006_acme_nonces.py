@@ -14,7 +14,7 @@ revision = "0006"
 down_revision = "0005"
 
 # Nothing else of this database is ever deleted, so nobody else is granted it.
-_FORGOTTEN = ("acme_failure", "acme_nonce", "acme_nonce_key", "rate_limit")
+_FORGOTTEN = ("acme_failure", "acme_nonce", "acme_nonce_key", "due_work", "rate_limit")
 
 
 def upgrade() -> None:
