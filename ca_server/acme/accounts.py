@@ -48,7 +48,11 @@ def new_account() -> Response:
         found, created = accounts.create_account(
             held.context, held.settings, known.profile, jwk, new, request.remote_addr or ""
         )
-    return reply(account_view(found), 201 if created else 200, location=account_url(found))
+    body = account_view(found)
+    if created and asked.external_binding is not None:
+        # As it was sent (§7.3.4).
+        body["externalAccountBinding"] = asked.external_binding
+    return reply(body, 201 if created else 200, location=account_url(found))
 
 
 @blueprint.post("/account/<id:account_id>")

@@ -16,9 +16,12 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_ce
 
 from ca_server.acme import accounts as accounts_door
 from ca_server.core.acme.certid import certid_of
+from ca_server.core.base64url import decode_base64url
+from ca_server.services.acme.external_accounts import NewExternalAccountKey, create_external_account_key
+from ca_server.services.credentials import OPERATOR
 from tests import world
 from tests.fixtures.acme_client import HOST, csr_der
-from tests.fixtures.acme_keys import AccountKey, b64, make_account_key, make_jws
+from tests.fixtures.acme_keys import AccountKey, b64, make_account_key, make_binding, make_jws
 
 KEY = make_account_key()
 TERMS = "https://ca.test/terms"
@@ -126,6 +129,18 @@ def test_terms_are_agreed_to_first(acme_door):
     assert answer.json["instance"] == TERMS
     assert answer.links("terms-of-service") == [TERMS]
     assert client.register(termsOfServiceAgreed=True).status == 201
+
+
+def test_an_account_is_answered_with_its_binding(acme_door):
+    new = NewExternalAccountKey("team red", ("tls-*",), ("*",), timedelta(days=1))
+    key, secret = create_external_account_key(acme_door.services.context, OPERATOR, new)
+    client = acme_door.client("tls-server-eab")
+    refused = client.register()
+    assert (refused.status, refused.error) == (403, "externalAccountRequired")
+    binding = make_binding(key.id, decode_base64url(secret), client.key.jwk, client.url("new-account"))
+    made = client.register(externalAccountBinding=binding)
+    assert made.status == 201
+    assert made.json["externalAccountBinding"] == binding
 
 
 def test_contacts_are_judged(acme_door):
