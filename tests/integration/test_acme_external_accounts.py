@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from ca_server.core.acme.resources import Status
 from ca_server.core.authorization import Principal, Role
 from ca_server.core.base64url import decode_base64url
 from ca_server.core.errors import Kind
@@ -21,8 +22,9 @@ from ca_server.services.acme.external_accounts import (
     revoke_external_account_key,
 )
 from ca_server.services.credentials import OPERATOR
-from tests.fixtures.acme_accounts import URL, refusal
+from tests.fixtures.acme_accounts import URL, Accounts, refusal
 from tests.fixtures.acme_keys import b64, make_account_key, make_binding
+from tests.fixtures.ordering import csr_for
 from tests.integration.test_acme_accounts import race
 
 NEW = NewExternalAccountKey("team", ("tls-*",), ("dns:**.example.com",), timedelta(days=30), 3)
@@ -167,6 +169,28 @@ def test_the_end_of_a_key_is_that_of_its_accounts_orders(accounts):
     error = refusal(may_order, accounts, account)
     assert error.rule_ids == ("ACME-BINDING-ENDED",)
     assert f"{key.id} of this account ended at 2027-03-02T12:00:00Z" in error.detail
+
+
+def test_r17_a_bound_account_gets_no_name_that_its_key_does_not_allow(ordering):
+    accounts = Accounts(ordering.issuing.context, ordering.issuing.clock, ordering.rules.policies)
+    account, _ = accounts.bound(names=("dns:**.red.test",))
+    error = refusal(ordering.order, account, "www.red.test", "www.blue.test", "red.test")
+    assert error.kind is Kind.REJECTED_IDENTIFIER
+    assert [(each.rule_id, each.pointer) for each in error.violations] == [
+        ("ACME-BINDING", "/identifiers/1"),
+        ("ACME-BINDING", "/identifiers/2"),
+    ]
+
+
+def test_r25_a_key_that_is_revoked_stops_orders_that_are_ready(ordering):
+    """What was allowed when the order was made is asked again when it is finalized."""
+    accounts = Accounts(ordering.issuing.context, ordering.issuing.clock, ordering.rules.policies)
+    account, key = accounts.bound(names=("dns:**.red.test",))
+    first, second = (ordering.prove(account, ordering.order(account, "www.red.test")) for _ in range(2))
+    assert ordering.finalize(account, first, csr_for("www.red.test")).status is Status.VALID
+    revoke_external_account_key(accounts.context, OPERATOR, key.id)
+    error = refusal(ordering.finalize, account, second, csr_for("www.red.test"))
+    assert (error.kind, error.rule_ids) == (Kind.FORBIDDEN, ("ACME-BINDING-ENDED",))
 
 
 def test_a_key_is_made_as_it_was_asked_for(accounts):
