@@ -16,6 +16,7 @@ from ca_server.store import authorizations, orders
 from ca_server.store.authorizations import StoredAttempt
 from ca_server.store.orders import Finalization
 
+_ALIVE = {Status.PENDING, Status.VALID}
 _WORDS = {"issued": "a certificate was issued", "intent": "is being signed", "abandoned": "was given up"}
 
 
@@ -126,7 +127,7 @@ def _outlook(order: Order, found: list[NameAuthorization], now: int) -> Entry:
         return Entry(now, f"invalid: {order.error.detail}")
     if order.expires_at <= now:
         return Entry(now, f"invalid: it expired at {to_text(from_epoch(order.expires_at))}")
-    ended = ", ".join(f"{_name(each)} is {each.status}" for each in found if each.status is not Status.VALID)
+    ended = ", ".join(f"{_name(each)} is {each.status}" for each in found if each.status not in _ALIVE)
     return Entry(now, f"invalid: {ended}")
 
 
