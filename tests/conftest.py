@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.fixtures.database",
     "tests.fixtures.running",
     "tests.fixtures.https",
+    "tests.fixtures.laboratories",
     "tests.fixtures.issuing",
     "tests.fixtures.ordering",
     "tests.fixtures.acme_client",

@@ -57,17 +57,16 @@ class Lab:
         made = self._ask(
             "POST", "/external-account-keys", {"owner": "team a", "profiles": [profile], "names": [names]}
         )
-        return ExternalKey(made["id"], made["key"])
+        return ExternalKey(made["id"], made["hmac_key"])
 
     def flag_for_renewal(self, certificate: x509.Certificate) -> None:
         """Have its renewal window opened at once."""
-        self._ask(
-            "POST", "/renewal-flags", {"certificate": self.record(certificate)["id"], "reason": "a test"}
-        )
+        subject = self.record(certificate)["id"]
+        self._ask("POST", "/renewal-flags", {"scope": "certificate", "subject": subject})
 
     def record(self, certificate: x509.Certificate) -> dict[str, Any]:
         """A certificate as the inventory has it."""
-        (found,) = self._ask("GET", f"/certificates?serial_number={certificate.serial_number:x}")["items"]
+        (found,) = self._ask("GET", f"/certificates?serial_number={certificate.serial_number:040x}")["items"]
         return dict(found)
 
     def profiles_in_use(self) -> set[str]:
@@ -122,7 +121,7 @@ class Lab:
 
 
 @contextmanager
-def start_lab(folder: Path, database: str, url: str | None, rehearsal: Rehearsal) -> Iterator[Lab]:
+def start_lab(folder: Path, database: str, url: str, rehearsal: Rehearsal) -> Iterator[Lab]:
     """A laboratory in a folder, over an empty database; gone at the end."""
     answerer = Answerer(folder)
     try:

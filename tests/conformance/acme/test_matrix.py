@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -25,24 +28,25 @@ KNOWN = [(kind, each) for kind in CLIENTS for each in Capability if each in kind
 SIDE_BY_SIDE = 4
 
 
-def on(database: str) -> object:
-    """One worker of a parallel run has all of a database's laboratory."""
-    return pytest.param(database, marks=pytest.mark.xdist_group(f"acme-{database}"))
-
-
-@pytest.fixture(scope="module", params=[on("sqlite"), on("postgresql")])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def lab(request, rehearsal, tmp_path_factory) -> Iterator[Lab]:
     """A running server with ACME, over each database in turn."""
     folder = tmp_path_factory.mktemp(f"acme-{request.param}")
-    if request.param == "sqlite":
-        with start_lab(folder, request.param, None, rehearsal) as lab:
-            yield lab
-        return
-    postgresql = request.getfixturevalue("postgresql")
-    url = postgresql.create()
-    with start_lab(folder, request.param, url, rehearsal) as lab:
+    with new_database(request, folder) as url, start_lab(folder, request.param, url, rehearsal) as lab:
         yield lab
-    postgresql.drop(url)
+
+
+@contextmanager
+def new_database(request, folder: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        path = folder / "sealkeeper.sqlite"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+    else:
+        server = request.getfixturevalue("postgresql")
+        url = server.create()
+        yield url
+        server.drop(url)
 
 
 class Cells:
