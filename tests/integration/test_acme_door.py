@@ -132,7 +132,7 @@ def test_terms_are_agreed_to_first(acme_door):
 
 
 def test_an_account_is_answered_with_its_binding(acme_door):
-    new = NewExternalAccountKey("team red", ("tls-*",), ("*",), timedelta(days=1))
+    new = NewExternalAccountKey("team red", ("tls-*",), ("dns:*.example.com",), timedelta(days=1))
     key, secret = create_external_account_key(acme_door.services.context, OPERATOR, new)
     client = acme_door.client("tls-server-eab")
     refused = client.register()
@@ -141,6 +141,10 @@ def test_an_account_is_answered_with_its_binding(acme_door):
     made = client.register(externalAccountBinding=binding)
     assert made.status == 201
     assert made.json["externalAccountBinding"] == binding
+    assert client.order("a.example.com").status == 201
+    beyond = client.order("a.example.com", "a.example.org")
+    assert (beyond.error, beyond.json["rule_ids"]) == ("rejectedIdentifier", ["ACME-BINDING"])
+    assert beyond.json["subproblems"][0]["identifier"]["value"] == "a.example.org"
 
 
 def test_contacts_are_judged(acme_door):

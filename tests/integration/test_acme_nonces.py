@@ -191,12 +191,26 @@ def test_after_a_boot_of_the_machine_no_nonce_of_before_is_good(tmp_path, clock,
     after.close()
 
 
+def test_where_proc_is_closed_the_environment_names_the_boot(tmp_path, clock, monkeypatch):
+    monkeypatch.setattr(store_module, "BOOT_ID", tmp_path / "none")
+    monkeypatch.setenv(store_module.BOOT_VARIABLE, "1" * 32)
+    before = Node(sqlite_url(tmp_path), clock)
+    nonce = before.nonces.issue()
+    assert before.accepts(before.nonces.issue())
+    before.close()
+    monkeypatch.setenv(store_module.BOOT_VARIABLE, "2" * 32)
+    after = Node(sqlite_url(tmp_path), clock)
+    assert not after.accepts(nonce)
+    after.close()
+
+
 @pytest.mark.parametrize(
     ("hidden", "synchronous"), [(False, 1), (True, 2)], ids=["boot known", "boot hidden"]
 )
 def test_where_the_boot_is_hidden_nothing_redeemed_is_ever_lost(
     tmp_path, clock, monkeypatch, hidden, synchronous
 ):
+    monkeypatch.delenv(store_module.BOOT_VARIABLE, raising=False)
     if hidden:
         monkeypatch.setattr(store_module, "BOOT_ID", tmp_path / "none")
     node = Node(sqlite_url(tmp_path), clock)
