@@ -9,7 +9,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from flask import Blueprint, Response, request
 
 from ca_server.acme.payloads import RevocationPayload, read_payload
-from ca_server.acme.replies import add_link, reply
+from ca_server.acme.replies import add_link, empty_reply, reply
 from ca_server.acme.requests import account, payload, signed
 from ca_server.acme.services import services
 from ca_server.acme.urls import ROOT, directory
@@ -52,7 +52,7 @@ def revoke() -> Response:
         revoke_by_key(context, proven.jwk, der, asked.reason)
     else:
         revoke_by_account(context, proven.account, der, asked.reason)
-    return Response(status=200)
+    return empty_reply(200)
 
 
 @blueprint.get("/renewal-info/<certid>")

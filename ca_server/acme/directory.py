@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from ca_server.acme.replies import reply
+from ca_server.acme.replies import empty_reply, reply
 from ca_server.acme.services import services
 from ca_server.acme.urls import ROOT, acme_profile, directory
 from ca_server.core.acme.resources import ChallengeType
@@ -39,7 +39,7 @@ def show_directory() -> Response:
 def new_nonce() -> Response:
     """Nothing but the nonce that every answer has; without one this is a failure."""
     services().nonces.issue()
-    return Response(status=200 if request.method == "HEAD" else 204)
+    return empty_reply(200 if request.method == "HEAD" else 204)
 
 
 def _meta() -> dict[str, Any]:

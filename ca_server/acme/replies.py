@@ -37,6 +37,13 @@ def reply(body: dict[str, Any], status: int = 200, *, location: str | None = Non
     return response
 
 
+def empty_reply(status: int) -> Response:
+    """An answer without a body, and so without a type of it."""
+    response = Response(status=status)
+    response.headers.pop("Content-Type")
+    return response
+
+
 def add_link(response: Response, url: str, relation: str) -> None:
     """A link header (RFC 8288)."""
     response.headers.add("Link", f'<{url}>;rel="{relation}"')

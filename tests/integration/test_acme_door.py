@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from datetime import timedelta
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 
 from ca_server.acme import accounts as accounts_door
-from ca_server.core.acme.certid import certid_of
 from ca_server.core.base64url import decode_base64url
 from ca_server.services.acme.external_accounts import NewExternalAccountKey, create_external_account_key
 from ca_server.services.credentials import OPERATOR
@@ -29,23 +25,10 @@ ADDRESS = x509.IPAddress(ipaddress.ip_address("10.0.0.1"))
 RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
-def issued(door, client, *names, **order):
-    """A finalized order."""
-    made = client.order(*names, **order)
-    assert made.status == 201, made
-    done = client.finalize(door.prove(client, made), *names)
-    assert done.json["status"] == "valid", done
-    return done
-
-
 def csr_of(key, *names: x509.GeneralName) -> bytes:
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=True)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
-
-
-def leaf(client, order) -> x509.Certificate:
-    return x509.load_pem_x509_certificates(client.certificate(order).body)[0]
 
 
 # The directory and nonces
@@ -281,7 +264,7 @@ def test_an_order_leads_to_a_certificate(acme_door):
     done = client.finalize(ready, csr=csr)
     assert (done.status, done.json["status"]) == (200, "valid")
     assert done.headers["Location"] == made.headers["Location"]
-    assert leaf(client, done).public_key() == key.public_key()
+    assert client.leaf(done).public_key() == key.public_key()
     assert client.finalize(ready, csr=csr).json == done.json
     other = client.finalize(ready, "a.example.com")
     assert (other.status, other.error) == (403, "orderNotReady")
@@ -397,9 +380,9 @@ def test_times_are_asked_for_within_policy(acme_door):
     client = acme_door.registered()
     now = acme_door.ordering.issuing.clock.now()
     wanted = (now + timedelta(days=2)).isoformat().replace("+00:00", "Z")
-    order = issued(acme_door, client, "a.example.com", notAfter=wanted)
+    order = acme_door.issue(client, "a.example.com", notAfter=wanted)
     assert order.json["notAfter"] == wanted
-    assert leaf(client, order).not_valid_after_utc == now + timedelta(days=2)
+    assert client.leaf(order).not_valid_after_utc == now + timedelta(days=2)
     offset = client.order("b.example.com", notAfter="2027-03-03T13:00:00.25+01:00")
     assert offset.json["notAfter"] == "2027-03-03T12:00:00Z"
     for late in ("2047-03-03T12:00:00Z", "2007-03-03T12:00:00Z"):
@@ -421,7 +404,7 @@ def test_profiles_are_chosen_by_name(acme_door):
 
 def test_r10_what_is_anothers_looks_as_if_it_were_not_there(acme_door):
     client, other = acme_door.registered(), acme_door.registered()
-    order = issued(acme_door, client, "a.example.com")
+    order = acme_door.issue(client, "a.example.com")
     authorization = order.json["authorizations"][0]
     challenge = client.read(authorization).json["challenges"][0]["url"]
     unknown_id = "00000000-0000-7000-8000-000000000000"
@@ -576,120 +559,3 @@ def test_a_csr_that_is_refused_leaves_the_order_ready(acme_door):
         assert client.post(order.json["finalize"], {"csr": text}).error in {"badCSR", "malformed"}
     assert client.read(order.headers["Location"]).json["status"] == "ready"
     assert client.finalize(order, "a.example.com").json["status"] == "valid"
-
-
-# Certificates
-
-
-def test_a_certificate_comes_with_its_chain_in_the_form_asked_for(acme_door):
-    client = acme_door.registered()
-    order = issued(acme_door, client, "a.example.com")
-    url = order.json["certificate"]
-
-    def fetch(accept: str):
-        jws = make_jws(client.key, client.header(url), "")
-        return client.post_raw(url, json.dumps(jws).encode(), Accept=accept)
-
-    chain = client.read(url)
-    assert chain.headers["Content-Type"] == "application/pem-certificate-chain"
-    certificates = x509.load_pem_x509_certificates(chain.body)
-    issuer = acme_door.ordering.issuing.issuer
-    assert certificates[1:] == [issuer]
-    certificates[0].verify_directly_issued_by(issuer)
-    der = fetch("application/pkix-cert")
-    assert der.headers["Content-Type"] == "application/pkix-cert"
-    assert x509.load_der_x509_certificate(der.body) == certificates[0]
-    assert der.links("up")[0].endswith("/aia/issuing-1.cer")
-    bundle = fetch("application/pkcs7-mime")
-    assert bundle.headers["Content-Type"].startswith("application/pkcs7-mime")
-    assert certificates[0] in load_der_pkcs7_certificates(bundle.body)
-    for accept in (
-        "*/*",
-        "application/json",
-        "application/pkix-cert;q=0.5, application/pem-certificate-chain",
-    ):
-        assert fetch(accept).body == chain.body
-    for number in ("0", "1", "99"):
-        assert client.read(f"{url}/{number}").status == 404
-
-
-def revoke(client, certificate, **more):
-    der = certificate if isinstance(certificate, bytes) else certificate.public_bytes(Encoding.DER)
-    return client.post(client.url("revoke-cert"), {"certificate": b64(der), **more})
-
-
-def test_a_certificate_is_revoked_by_its_account_and_once(acme_door):
-    client = acme_door.registered()
-    certificate = leaf(client, issued(acme_door, client, "a.example.com"))
-    stranger = revoke(acme_door.registered(), certificate)
-    assert (stranger.status, stranger.error) == (403, "unauthorized")
-    for reason in (6, 7, 8, 2, 11, -1):
-        answer = revoke(client, certificate, reason=reason)
-        assert (answer.status, answer.error) == (400, "badRevocationReason"), reason
-    for reason in ("1", True, 1.5, [1]):
-        assert revoke(client, certificate, reason=reason).error == "malformed", reason
-    answer = revoke(client, certificate, reason=4)
-    assert (answer.status, answer.body) == (200, b"")
-    again = revoke(client, certificate, reason=4)
-    assert (again.status, again.error) == (400, "alreadyRevoked")
-    issuer = acme_door.ordering.issuing.issuer
-    for other in (issuer, b"rubbish", b"0"):
-        assert revoke(client, other).status in {400, 404}
-
-
-@pytest.mark.parametrize(
-    "make", [lambda: ec.generate_private_key(ec.SECP384R1()), lambda: rsa.generate_private_key(65537, 3072)]
-)
-def test_a_certificate_is_revoked_by_its_own_key(acme_door, make):
-    client = acme_door.registered()
-    order = acme_door.prove(client, client.order("a.example.com"))
-    key = make()
-    done = client.finalize(order, csr=csr_der("a.example.com", key=key))
-    certificate = leaf(client, done)
-    holder = acme_door.client(key=AccountKey("RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES384", key))
-    assert revoke(acme_door.client(), certificate).error == "unauthorized"
-    assert revoke(holder, certificate, reason=1).status == 200
-    assert revoke(client, certificate).error == "alreadyRevoked"
-
-
-def test_who_holds_all_names_now_revokes_too(acme_door):
-    first, second = acme_door.registered(), acme_door.registered()
-    certificate = leaf(first, issued(acme_door, first, "a.example.com", "b.example.com"))
-    acme_door.prove(second, second.order("a.example.com"))
-    assert revoke(second, certificate).error == "unauthorized"
-    acme_door.prove(second, second.order("b.example.com"))
-    assert revoke(second, certificate).status == 200
-
-
-# Renewal information
-
-
-def test_renewal_information_is_read_without_a_signature(acme_door):
-    client = acme_door.registered()
-    certificate = leaf(client, issued(acme_door, client, "a.example.com"))
-    certid = str(certid_of(certificate))
-    answer = client.send("GET", client.url("renewal-info", certid), b"", {})
-    assert answer.status == 200
-    window = answer.json["suggestedWindow"]
-    assert RFC3339.fullmatch(window["start"])
-    assert window["start"] < window["end"]
-    assert int(answer.headers["Retry-After"]) > 0
-    for wrong, status in (("AAAA", 400), ("AAAA.AAAA=", 400), ("AAAA.AQ", 404), (certid + "A", 400)):
-        found = client.send("GET", client.url("renewal-info", wrong), b"", {})
-        assert (found.status, found.error) == (status, "malformed"), wrong
-
-
-def test_an_order_says_what_it_replaces(acme_door):
-    client = acme_door.registered()
-    certid = str(certid_of(leaf(client, issued(acme_door, client, "a.example.com"))))
-    order = client.order("a.example.com", replaces=certid)
-    assert (order.status, order.json["replaces"]) == (201, certid)
-    assert client.read(order.headers["Location"]).json["replaces"] == certid
-    again = client.order("a.example.com", replaces=certid)
-    assert (again.status, again.error) == (409, "alreadyReplaced")
-    for wrong in ("x", "AAAA.AQ", ""):
-        assert client.order("a.example.com", replaces=wrong).error == "malformed", wrong
-    assert acme_door.registered().order("a.example.com", replaces=certid).error in {
-        "malformed",
-        "alreadyReplaced",
-    }
