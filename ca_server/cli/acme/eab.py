@@ -49,7 +49,7 @@ def create(  # noqa: PLR0913 - one argument an option
     *,
     as_json: bool,
 ) -> None:
-    """Make a key by which accounts can be bound; they may order until it ends or is revoked.
+    """Make a key by which accounts can be bound until it ends; revoking it stops them.
 
     It is written once, as options for certbot, to standard output or to the new file --out.
     """
@@ -62,7 +62,7 @@ def create(  # noqa: PLR0913 - one argument an option
         # First its id: a key whose secret cannot be written is to be revoked.
         ends = to_text(from_epoch(key.not_after))
         click.echo(
-            f"{key.id} binds accounts ({key.max_uses} at most); they may order until it ends, {ends}",
+            f"{key.id} binds accounts, {key.max_uses} at most, until {ends}",
             err=True,
         )
         if as_json:

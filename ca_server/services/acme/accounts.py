@@ -188,26 +188,30 @@ def require_may_order(context: Context, account: Account, profile: Profile) -> N
     """Pass only an account whose binding, where it has or needs one, is in force and allows the profile.
 
     Raises:
-        CaError: forbidden, `ACME-EAB-REQUIRED`, `ACME-BINDING-ENDED` or `ACME-BINDING-PROFILE`; unavailable.
+        CaError: forbidden, `ACME-EAB-REQUIRED`, `ACME-BINDING-REVOKED` or `ACME-BINDING-PROFILE`;
+            unavailable.
     """
     if account.binding is not None:
-        _require_in_force(context, account.binding)
+        _require_not_revoked(context, account.binding)
         _require_profile(account.binding, profile)
     elif profile.acme.external_account_required:
         raise _unbound(profile)
 
 
-def _require_in_force(context: Context, binding: Binding) -> None:
+def _require_not_revoked(context: Context, binding: Binding) -> None:
+    """Taking a key back stops its accounts. Its end does not: it only binds no further ones from then on.
+
+    Else every client of a key would stop renewing on the day that the key was made to end.
+    """
     with context.database.read() as connection:
         key = external_accounts.find_key(connection, binding.key_id)
     assert key is not None
-    if not key.is_live(to_epoch(context.clock.now())):
-        word, at = ("ended", key.not_after) if key.revoked_at is None else ("was revoked", key.revoked_at)
+    if key.revoked_at is not None:
         raise refuse(
             Kind.FORBIDDEN,
-            "ACME-BINDING-ENDED",
-            f"the external account key {key.id} of this account {word} at {to_text(from_epoch(at))}; ask for "
-            "another one, and make another account with it",
+            "ACME-BINDING-REVOKED",
+            f"the external account key {key.id} of this account was revoked at "
+            f"{to_text(from_epoch(key.revoked_at))}; ask for another one, and make another account with it",
         )
 
 

@@ -32,13 +32,19 @@ from tests.fakes.paper_authority import (
 )
 from tests.fakes.paper_profiles import ACCEPTABLE, own_profile
 
-GOLDEN = [*ACCEPTABLE, ("subordinate-ca", (), subject(common_name="Department CA"))]
+GOLDEN = [
+    *ACCEPTABLE,
+    ("tls-server-eab", dns("host.internal", "*.apps.internal"), None),
+    ("subordinate-ca", (), subject(common_name="Department CA")),
+]
 
 
 def build(profile, csr, issuer=None, **options):
     issuer = issuer or make_issuer()
     facts = make_facts(issuer=issuer, approvals=2)
-    fields = grant(profile, csr, role=Role.OFFICER, facts=facts, **options)
+    known = policies().profile(profile) if isinstance(profile, str) else profile
+    protocol = known.requesters.protocols[0]
+    fields = grant(known, csr, role=Role.OFFICER, protocol=protocol, facts=facts, **options)
     return fields, build_certificate(fields, issuer, SERIAL)
 
 
