@@ -17,7 +17,7 @@ from ca_server.services.chains import Chains
 from ca_server.services.cross_certificates import read_cross_chains
 from tests.fixtures.acme_client import csr_der, make_door
 from tests.fixtures.acme_keys import AccountKey, b64, make_jws
-from tests.fixtures.issuing import make_authority
+from tests.fixtures.issuing import common_name, make_authority
 
 RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
