@@ -6,12 +6,13 @@ from contextlib import ExitStack
 from functools import partial
 
 from ca_server.acme.services import AcmeServices
-from ca_server.compose import Issuance, SystemClock, open_context, open_issuance, tls_files
+from ca_server.compose import Issuance, SystemClock, open_context, open_issuance
 from ca_server.config import Config
 from ca_server.core.acme.settings import AcmeConfig
 from ca_server.core.audit.note import parse_verifier_key
 from ca_server.logs import configure_logs
 from ca_server.outbound.resolver import Resolver
+from ca_server.own_tls import tls_files
 from ca_server.publish.audit import audit_blueprint
 from ca_server.publish.crl import crl_blueprint
 from ca_server.publish.health import Checks

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from ca_server.cli.options import config_option
-from ca_server.compose import SystemClock, renew_own_certificate
+from ca_server.compose import SystemClock
 from ca_server.config import load_config
 from ca_server.logs import configure_logs
+from ca_server.own_tls import renew_own_certificate
 
 
 @click.group()

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ca_server.compose import renew_own_certificate, tls_files
+from ca_server.own_tls import renew_own_certificate, tls_files
 from ca_server.tls import TLSContext
 
 pytestmark = [pytest.mark.hsm, pytest.mark.slow]
