@@ -20,6 +20,7 @@ class Capability(StrEnum):
     ADDRESS = "IP address"
     OWN_CSR = "own CSR"
     PROFILE = "profile"
+    EVERY_PROFILE = "every profile"
     RENEW = "renew"
     RENEWAL_INFO = "renew by ARI"
     REPLACES = "ARI replaces"

@@ -104,9 +104,19 @@ def own_csr(case: Case) -> None:
 
 
 def profile(case: Case) -> None:
-    leaf = case.issue(case.client(), Wish((case.name,), profile=SHORT_PROFILE)).leaf
+    client = case.client()
+    leaf = case.issue(client, Wish((case.name,), profile=SHORT_PROFILE)).leaf
     assert leaf.not_valid_after_utc - leaf.not_valid_before_utc < SHORT_LIFETIME
     assert case.lab.record(leaf)["profile"] == SHORT_PROFILE
+
+
+def every_profile(case: Case) -> None:
+    """Each profile that the directory lists and that is open to everybody."""
+    client = case.client()
+    for listed in case.lab.fetch_directory("tls-server")["meta"]["profiles"]:
+        if listed != EXTERNAL_PROFILE:
+            leaf = case.issue(client, Wish((case.name,), profile=listed)).leaf
+            assert case.lab.record(leaf)["profile"] == listed
 
 
 def renew(case: Case) -> None:
@@ -224,6 +234,7 @@ STORIES: dict[Capability, Callable[[Case], None]] = {
     Capability.ADDRESS: address,
     Capability.OWN_CSR: own_csr,
     Capability.PROFILE: profile,
+    Capability.EVERY_PROFILE: every_profile,
     Capability.RENEW: renew,
     Capability.RENEWAL_INFO: renew_when_told,
     Capability.REPLACES: replaces,

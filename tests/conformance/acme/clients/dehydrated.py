@@ -117,12 +117,14 @@ class Dehydrated(Client):
             "CURL_OPTS": f"--cacert {self.lab.roots}",
             "CONTACT_EMAIL": self.email,
             "KEY_ALGO": "prime256v1",
-            "ACCOUNT_KEYSIZE": 2048,  # its 4096 by default take seconds to make
+            "ACCOUNT_KEY_ALGO": "secp384r1",
             "HOOK": ANSWER_DNS,
             "WELLKNOWN": self.home / "well-known",
         }
         if self.external_key:
             lines |= {"EAB_KID": self.external_key.kid, "EAB_HMAC_KEY": self.external_key.hmac}
+            # It can bind an RSA key only; the 4096 bits that it would make take seconds.
+            lines |= {"ACCOUNT_KEY_ALGO": "rsa", "ACCOUNT_KEYSIZE": 2048}
         self._config.write_text("".join(f'{name}="{value}"\n' for name, value in lines.items()))
 
     @property
