@@ -18,7 +18,7 @@ from ca_server.publish.crl import crl_blueprint
 from ca_server.publish.health import Checks
 from ca_server.publish.services import PublicationServices
 from ca_server.rest.services import RestServices
-from ca_server.services.acme.caa import check_caa
+from ca_server.services.acme.caa import CaaChecks
 from ca_server.services.acme.finalize import Completion
 from ca_server.services.acme.nonces import Nonces
 from ca_server.services.acme.orders import OrderRules
@@ -85,14 +85,14 @@ def _acme_services(
     config: Config, settings: AcmeConfig, issuance: Issuance, chains: Chains, nonces: NonceStore
 ) -> AcmeServices:
     context, policies = issuance.context, issuance.policies
-    check = partial(check_caa, Resolver(settings.validation.resolvers), settings.caa_identities)
+    caa = CaaChecks(Resolver(settings.validation.resolvers), settings.caa_identities)
     return AcmeServices(
         context=context,
         settings=settings,
         policies=policies,
         rules=OrderRules(settings, policies, issuance.issuers),
         completion=Completion(
-            context, issuance.gate, issuance.mints["acme"], policies, settings.limits, check
+            context, issuance.gate, issuance.mints["acme"], policies, settings.limits, caa.require
         ),
         chains=chains,
         nonces=Nonces(context.clock, nonces),

@@ -12,7 +12,6 @@ from ca_server.acme.services import services
 from ca_server.acme.urls import ROOT, acme_profile, directory
 from ca_server.core.acme.resources import Order, Status
 from ca_server.core.base64url import decode_base64url
-from ca_server.core.csr import Csr, parse_csr
 from ca_server.core.errors import Kind, refuse
 from ca_server.core.profile import Profile
 from ca_server.services.acme import orders
@@ -69,9 +68,9 @@ def _profile(name: str | None) -> Profile:
     return found
 
 
-def _csr(text: str) -> Csr:
+def _csr(text: str) -> bytes:
     """DER in base64url, and never PEM (§7.4)."""
     der = decode_base64url(text)
     if der is None or not der.startswith(b"\x30"):
         raise refuse(Kind.BAD_CSR, "CSR-ENCODING", "csr is the base64url of a PKCS#10 request in DER")
-    return parse_csr(der)
+    return der

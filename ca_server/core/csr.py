@@ -10,14 +10,15 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
 
 from ca_server.core.errors import CaError, Kind, Violation, refuse
-from ca_server.core.identifiers import Identifier, identifier_of
+from ca_server.core.identifiers import Identifier, IdentifierType, identifier_of, make_identifier
 from ca_server.core.public_keys import require_known
 from ca_server.core.signatures import KeyType, PublicKey
 
@@ -67,6 +68,22 @@ def parse_csr(data: bytes) -> Csr:
     except Exception as error:
         # The parser is another's and the bytes are hostile: whatever it raises means the same here.
         raise _bad("CSR-ENCODING", "this is not a well-formed PKCS#10 certificate request") from error
+
+
+def named_by_subject(csr: Csr) -> Csr:
+    """The same, with its one common name for a DNS name where it has no subjectAltName (RFC 8555 §7.4).
+
+    A common name that is no DNS name names nothing.
+    """
+    has_names = any(isinstance(each.value, x509.SubjectAlternativeName) for each in csr.extensions)
+    found = csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if has_names or len(found) != 1:
+        return csr
+    try:
+        name = make_identifier(IdentifierType.DNS, str(found[0].value))
+    except CaError:
+        return csr
+    return replace(csr, identifiers=frozenset({name}))
 
 
 def _der_of(data: bytes) -> bytes:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ca_server.core.authorization import Authorization, Principal, Role
 from ca_server.core.clock import from_text
-from ca_server.core.csr import Csr
+from ca_server.core.csr import Csr, named_by_subject
 from ca_server.core.identifiers import parse_identifier
 from ca_server.core.policy import CertificateFields, Facts, decide
 from ca_server.core.profile import Profile
@@ -21,7 +21,7 @@ def replay(csr: Csr, request: PastRequest, profile: Profile, facts: Facts) -> Ce
     """
     requested = request.requested
     return decide(
-        csr,
+        named_by_subject(csr) if request.protocol == "acme" else csr,
         _authorization(profile, request),
         profile,
         facts,

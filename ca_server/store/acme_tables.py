@@ -132,7 +132,11 @@ acme_order = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("error", Text, nullable=True),
-    Column("replaces", ForeignKey("certificate.id"), nullable=True),
+    # The newest finalize that was refused before the gate, as JSON.
+    Column("refusal", Text, nullable=True),
+    Column("replaces", ForeignKey("certificate.id"), nullable=True, index=True),
+    # 0 for a renewal in time, which counts against no limit (RFC 9773 §5).
+    Column("counted", Integer, nullable=False),
     Column("certificate_id", ForeignKey("certificate.id"), nullable=True, unique=True),
     event_reference(),
     CheckConstraint("(status = 'valid') = (certificate_id IS NOT NULL)", name="acme_order_certificate"),

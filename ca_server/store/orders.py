@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 
 from ca_server.core.acme.resources import Order, OrderName, Problem, Status
 from ca_server.core.acme.states import authorization_status, order_status
@@ -22,6 +22,7 @@ from ca_server.store.acme_tables import (
     acme_finalization,
     acme_order,
     acme_order_authorization,
+    external_account_key,
 )
 from ca_server.store.authorizations import problem_text, read_problem
 from ca_server.store.prepared import Prepared
@@ -43,6 +44,7 @@ class StoredOrder:
     created_at: int
     expires_at: int
     replaces: str | None
+    counted: int
     event_id: str
 
 
@@ -56,6 +58,15 @@ class Finalization:
     rule_ids: tuple[str, ...]
     detail: str
     csr_der: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The newest finalize that was refused before the gate."""
+
+    at: int
+    detail: str
+    rule_ids: tuple[str, ...]
 
 
 class OrderTaken(BrokenRule):
@@ -92,8 +103,15 @@ _UNPROVEN = (
 _PROVEN = select(acme_order_authorization.c.order_id).where(
     acme_order_authorization.c.order_id == acme_order.c.id
 )
+_TAKEN_BACK = select(external_account_key.c.id).where(
+    external_account_key.c.id == acme_account.c.external_account_key_id,
+    external_account_key.c.revoked_at.is_not(None),
+)
 _ACTIVE = select(acme_account.c.id).where(
-    acme_account.c.id == acme_order.c.account_id, acme_account.c.status == bindparam("active")
+    acme_account.c.id == acme_order.c.account_id,
+    acme_account.c.status == bindparam("active"),
+    acme_account.c.key_thumbprint == bindparam("thumbprint"),
+    ~exists(_TAKEN_BACK),
 )
 _CLAIM = Prepared(
     update(acme_order)
@@ -120,6 +138,24 @@ _COMPLETE = Prepared(
 )
 
 
+_OF_ORDER = (
+    acme_finalization.c.order_id == bindparam("order"),
+    certificate_request.c.id == acme_finalization.c.request_id,
+)
+_FINALIZED_WITH = Prepared(
+    select(acme_finalization.c.request_id).where(
+        *_OF_ORDER,
+        certificate_request.c.status != bindparam("refused"),
+        certificate_request.c.csr_der == bindparam("csr"),
+    )
+)
+_COUNT_REFUSED = Prepared(
+    select(func.count())
+    .select_from(acme_finalization)
+    .where(*_OF_ORDER, certificate_request.c.status == bindparam("refused"))
+)
+
+
 def insert_order(unit: UnitOfWork, order: StoredOrder, authorization_ids: Sequence[str]) -> None:
     """Store an order with the authorizations that it needs.
 
@@ -140,10 +176,27 @@ def find_order(connection: Connection, order_id: str, now: int) -> Order | None:
     return _order(dict(zip(acme_order.c.keys(), row, strict=True)), connection, now)
 
 
-def list_order_ids(connection: Connection, account_id: str, *, after: str | None, limit: int) -> list[str]:
-    """The orders of an account that have not failed, oldest first (RFC 8555 §7.1.2.1)."""
+def list_order_ids(
+    connection: Connection, account_id: str, *, after: str | None, limit: int, now: int
+) -> list[str]:
+    """The orders of an account that are not invalid, oldest first (RFC 8555 §7.1.2.1)."""
+    gone = (
+        select(acme_authorization.c.id)
+        .join(
+            acme_order_authorization,
+            acme_order_authorization.c.authorization_id == acme_authorization.c.id,
+        )
+        .where(
+            acme_order_authorization.c.order_id == acme_order.c.id,
+            acme_authorization.c.status.not_in([Status.PENDING.value, Status.VALID.value])
+            | (acme_authorization.c.expires_at <= now),
+        )
+    )
+    alive = (acme_order.c.expires_at > now) & ~exists(gone)
     query = select(acme_order.c.id).where(
-        acme_order.c.account_id == account_id, acme_order.c.status != Status.INVALID.value
+        acme_order.c.account_id == account_id,
+        acme_order.c.status != Status.INVALID.value,
+        (acme_order.c.status != Status.PENDING.value) | alive,
     )
     if after is not None:
         query = query.where(acme_order.c.id > after)
@@ -163,8 +216,10 @@ def search_orders(
     return [_order(dict(row), connection, now) for row in rows]
 
 
-def claim_order(unit: UnitOfWork, order_id: str, request_id: str, now: int) -> None:
+def claim_order(unit: UnitOfWork, order_id: str, thumbprint: str, request_id: str, now: int) -> None:
     """Take a ready order for one request; only while every authorization is valid and has its evidence.
+
+    The account must be valid, still have the key that asked, and not be bound by one that was revoked.
 
     Raises:
         OrderTaken: it is not ready (any more).
@@ -177,6 +232,7 @@ def claim_order(unit: UnitOfWork, order_id: str, request_id: str, now: int) -> N
             "claimed": Status.PROCESSING.value,
             "proven": Status.VALID.value,
             "active": Status.VALID.value,
+            "thumbprint": thumbprint,
             "now": now,
         },
     )
@@ -219,6 +275,22 @@ def fail_order(unit: UnitOfWork, request_id: str, problem: Problem) -> None:
     )
 
 
+def note_refusal(unit: UnitOfWork, order_id: str, refusal: Refusal) -> None:
+    """Keep a refusal with its order, in the place of the one before."""
+    text = json.dumps({"at": refusal.at, "detail": refusal.detail, "rule_ids": list(refusal.rule_ids)})
+    unit.connection.execute(update(acme_order).where(acme_order.c.id == order_id).values(refusal=text))
+
+
+def find_refusal(connection: Connection, order_id: str) -> Refusal | None:
+    """The newest refusal that `note_refusal` kept."""
+    query = select(acme_order.c.refusal).where(acme_order.c.id == order_id)
+    text = connection.execute(query).scalar_one_or_none()
+    if text is None:
+        return None
+    found = json.loads(text)
+    return Refusal(found["at"], found["detail"], tuple(found["rule_ids"]))
+
+
 def list_finalizations(connection: Connection, order_id: str) -> list[Finalization]:
     """Every request that was made to finalize an order, oldest first."""
     columns = [certificate_request.c[name] for name in ("created_at", "status", "rule_ids", "detail")]
@@ -229,6 +301,26 @@ def list_finalizations(connection: Connection, order_id: str) -> list[Finalizati
         .order_by(certificate_request.c.id)
     ).mappings()
     return [Finalization(**{**row, "rule_ids": tuple(json.loads(row["rule_ids"]))}) for row in rows]
+
+
+def is_finalized_with(connection: Connection, order_id: str, csr_der: bytes) -> bool:
+    """Whether this very CSR is what the order is, or was, finalized with."""
+    asked = {"order": order_id, "csr": csr_der, "refused": "refused"}
+    return _FINALIZED_WITH.first(connection, asked) is not None
+
+
+def count_refused(connection: Connection, order_id: str) -> int:
+    """How many CSRs were refused for an order."""
+    found = _COUNT_REFUSED.first(connection, {"order": order_id, "refused": "refused"})
+    assert found is not None
+    count: int = found[0]
+    return count
+
+
+def was_replaced(connection: Connection, certificate_id: str) -> bool:
+    """Whether any order, failed ones too, has named this certificate as the one that it replaces."""
+    query = select(acme_order.c.id).where(acme_order.c.replaces == certificate_id).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def names_text(names: Sequence[OrderName]) -> str:
@@ -264,6 +356,7 @@ def _order(row: Mapping[str, Any], connection: Connection, now: int) -> Order:
         expires_at=row["expires_at"],
         error=read_problem(row["error"]),
         replaces=row["replaces"],
+        counted=bool(row["counted"]),
         certificate_id=row["certificate_id"],
         authorization_ids=tuple(each[0] for each in states),
     )

@@ -64,10 +64,10 @@ def enrol(config: Config, name: str, steps: Steps | None, settings: RecoverySett
         _prove(issuance, account, order)
     mint = issuance.mints["acme"]
     completion = Completion(
-        issuance.context, issuance.gate, mint, issuance.policies, LIMITS, lambda *_asked: None
+        issuance.context, issuance.gate, mint, issuance.policies, LIMITS, lambda _asks: None
     )
     csr = parse_csr(make_csr(CSR_KEY, name).encode())
-    done = finalize(completion, account, f"{URL}{account.id}", order.id, csr)
+    done = finalize(completion, account, f"{URL}{account.id}", order.id, csr.der)
     deadline = time.monotonic() + 30
     while done.status is Status.PROCESSING and time.monotonic() < deadline:
         # Left behind by the process that was killed; recovery settles it.

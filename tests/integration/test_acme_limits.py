@@ -49,7 +49,7 @@ def order_once(context, *names, account="account-1"):
     try:
         with context.database.write() as unit:
             wanted = [OrderName(each) for each in names]
-            spend_order(unit, LIMITS, account, wanted, to_epoch(context.clock.now()))
+            spend_order(unit, LIMITS, account, wanted, to_epoch(context.clock.now()), is_free=False)
             unit.commit_unaudited("a test")
     except CaError as error:
         return error

@@ -9,7 +9,10 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from ca_server.core.acme.resources import ChallengeType, OrderName, Status
 from ca_server.core.clock import to_epoch
@@ -17,7 +20,13 @@ from ca_server.core.csr import parse_csr
 from ca_server.core.errors import CaError, Kind
 from ca_server.core.identifiers import Identifier, IdentifierType
 from ca_server.services.acme.authorizations import deactivate_authorization, find_authorization, respond
+from ca_server.services.acme.external_accounts import (
+    NewExternalAccountKey,
+    create_external_account_key,
+    revoke_external_account_key,
+)
 from ca_server.services.acme.orders import find_order, list_orders, pre_authorize
+from ca_server.services.credentials import OPERATOR
 from ca_server.store import due_work
 from ca_server.store.unit_of_work import BrokenRule
 from tests import world
@@ -294,8 +303,9 @@ def test_saying_twice_that_a_challenge_is_ready_is_saying_it_once(ordering):
         _, found = respond(context, account, challenge.id, f"{URL}{account.id}")
         assert found.status is Status.PROCESSING
     with context.database.read() as connection:
-        due = due_work.list_due(connection, "acme.validate", [challenge.id], to_epoch(context.clock.now()))
-    assert due.ready == {challenge.id}
+        subject = f"{account.id}/{challenge.id}"
+        due = due_work.list_due(connection, "acme.validate", [subject], to_epoch(context.clock.now()))
+    assert due.ready == {subject}
     ordering.issuing.clock.advance(days=2)
     other = authorization.challenges[1]
     error = _refused(respond, context, account, other.id, f"{URL}{account.id}")
@@ -385,3 +395,85 @@ def test_the_accounts_own_key_is_never_certified(ordering):
     key = ec.generate_private_key(ec.SECP256R1())
     csr = parse_csr(make_csr(key, "a.example.com").encode())
     assert ordering.finalize(account, order, csr).status is Status.VALID
+
+
+def _finalize_while(ordering, account, order, change) -> CaError:
+    """Finalize, with something changing right before the order is claimed."""
+    gate = ordering.issuing.gate
+    real = gate.issue
+
+    def change_first(request):
+        change()
+        return real(request)
+
+    gate.issue = change_first
+    try:
+        return _refused(ordering.finalize, account, order, csr_for("a.example.com"))
+    finally:
+        del gate.issue
+
+
+def test_a_key_that_was_changed_meanwhile_finalizes_nothing(ordering):
+    account = ordering.account()
+    order = ordering.prove(account, ordering.order(account, "a.example.com"))
+    with ordering.issuing.context.database.write() as unit:
+        unit.connection.exec_driver_sql(f"UPDATE acme_account SET key_thumbprint = '{'x' * 43}'")
+        changed = unit.connection.exec_driver_sql("SELECT key_thumbprint FROM acme_account").scalar()
+        unit.commit_unaudited("another key, as a key change would set it")
+    assert changed == "x" * 43
+    error = _refused(ordering.finalize, account, order, csr_for("a.example.com"))
+    assert error.rule_ids == ("ACME-ORDER-NOT-READY",)
+    assert world.check(ordering.issuing.context.database)["intents"] == 0
+
+
+def test_a_binding_that_is_revoked_meanwhile_finalizes_nothing(ordering):
+    context = ordering.issuing.context
+    new = NewExternalAccountKey("team", ("*",), ("*",), timedelta(days=1))
+    external, _ = create_external_account_key(context, OPERATOR, new)
+    account = ordering.account()
+    order = ordering.prove(account, ordering.order(account, "a.example.com"))
+
+    def revoke():
+        with context.database.write() as unit:
+            unit.connection.exec_driver_sql(
+                f"UPDATE acme_account SET external_account_key_id = '{external.id}'"
+            )
+            unit.connection.exec_driver_sql("UPDATE external_account_key SET uses = 1")
+            unit.commit_unaudited("bound, as a new account would be")
+        revoke_external_account_key(context, OPERATOR, external.id)
+
+    error = _finalize_while(ordering, account, order, revoke)
+    assert error.rule_ids == ("ACME-ORDER-NOT-READY",)
+    assert world.check(context.database)["intents"] == 0
+
+
+def test_after_too_many_refused_csrs_an_order_takes_no_more(ordering):
+    account = ordering.account()
+    order = ordering.prove(account, ordering.order(account, "a.example.com"))
+    for _ in range(20):
+        assert _refused(ordering.finalize, account, order, csr_for("c.example.com")).kind is Kind.BAD_CSR
+    error = _refused(ordering.finalize, account, order, csr_for("a.example.com"))
+    assert (error.kind, error.rule_ids) == (Kind.RATE_LIMITED, ("ACME-LIMIT-FINALIZE",))
+    assert error.retry_after
+
+
+def test_a_csr_may_have_its_name_in_the_subject_alone(ordering):
+    """RFC 8555 §7.4: in the common name, in subjectAltName, or in both."""
+    account = ordering.account()
+    order = ordering.prove(account, ordering.order(account, "a.example.com"))
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a.example.com")])
+    key = ec.generate_private_key(ec.SECP256R1())
+    csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    done = ordering.finalize(account, order, parse_csr(csr.public_bytes(Encoding.DER)))
+    assert done.status is Status.VALID
+    world.check(ordering.issuing.context.database)
+
+
+def test_orders_that_can_become_nothing_are_not_listed(ordering):
+    context, account = ordering.issuing.context, ordering.account()
+    good, failed, ended = (ordering.order(account, f"{each}.example.com") for each in "abc")
+    ordering.settle(account, ordering.authorizations(account, failed)[0], "failure")
+    deactivate_authorization(context, account, ended.authorization_ids[0])
+    assert list_orders(context, account, after=None, limit=10) == [good.id]
+    ordering.issuing.clock.advance(days=1)
+    assert list_orders(context, account, after=None, limit=10) == []

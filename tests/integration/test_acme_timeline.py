@@ -13,9 +13,10 @@ from ca_server.core.authorization import Principal, Role
 from ca_server.core.clock import to_epoch
 from ca_server.core.errors import CaError, Kind
 from ca_server.core.jose import parse_jwk
-from ca_server.services.acme.accounts import NewAccount, create_account
+from ca_server.services.acme.accounts import NewAccount, create_account, deactivate_account
 from ca_server.services.acme.authorizations import respond
 from ca_server.services.acme.external_accounts import NewExternalAccountKey, create_external_account_key
+from ca_server.services.acme.finalize import finalize
 from ca_server.services.acme.timeline import read_timeline, search_orders
 from ca_server.services.credentials import OPERATOR
 from ca_server.store import authorizations
@@ -42,7 +43,13 @@ def _attempt(ordering, account, authorization, outcome: str, problem: Problem | 
         "error": "dns",
     }
     event = context.event("validation.failed", Actor("process:worker", "process", "system"), data)
-    attempt = Attempt(outcome, now, problem, {"asked": "TXT"}, None if outcome == "retry" else event.event_id)
+    attempt = Attempt(
+        outcome,
+        now,
+        problem,
+        {"notes": [{"step": "dns", "question": "TXT"}]},
+        None if outcome == "retry" else event.event_id,
+    )
     with context.database.write() as unit:
         task = authorizations.read_validation_task(unit.connection, challenge.id, now)
         assert task is not None
@@ -67,7 +74,7 @@ def test_a_failed_order_says_what_was_tried_and_what_came_back(ordering):
     assert texts[0] == "ordered a.example.com, b.example.com with the profile tls-server"
     failed = [text for text in texts if f"{name}: dns-01 failed (dns): no TXT record there" in text]
     assert ["tried again" in text for text in failed] == [True, False]
-    assert '{"asked": "TXT"}' in failed[0]
+    assert failed[0].splitlines()[1] == '    dns question="TXT"'
     assert texts[-1] == f"invalid: {name} is invalid"
     assert [each.at for each in found.entries] == sorted(each.at for each in found.entries)
 
@@ -82,6 +89,19 @@ def test_a_refused_csr_stands_in_the_story_and_so_does_the_certificate(ordering)
     assert any("finalize was refused" in text and "NAME-UNAUTHORIZED" in text for text in texts)
     assert any("a certificate was issued" in text for text in texts)
     assert texts[-1] == f"valid, with certificate {done.certificate_id}"
+
+
+def test_what_never_reached_the_gate_is_told_too(ordering):
+    """A CSR that cannot be read, or is for the account's own key, and an account that has ended."""
+    context, account = ordering.issuing.context, ordering.account()
+    order = ordering.prove(account, ordering.order(account, "a.example.com"))
+    with pytest.raises(CaError):
+        finalize(ordering.completion, account, f"{URL}{account.id}", order.id, b"0123")
+    texts = [each.text for each in read_timeline(context, AUDITOR, order.id).entries]
+    assert any("finalize was refused" in text and "CSR-ENCODING" in text for text in texts)
+    deactivate_account(context, account)
+    last = read_timeline(context, AUDITOR, order.id).entries[-1].text
+    assert last == "cancelled: the account is deactivated"
 
 
 def test_an_order_says_what_it_waits_for(ordering):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import dns.rcode
 import pytest
 from cryptography import x509
@@ -19,11 +21,11 @@ from ca_server.core.acme.settings import AcmeConfig, AcmeValidation
 from ca_server.core.errors import CaError, Kind
 from ca_server.core.identifiers import parse_identifier
 from ca_server.outbound.resolver import DnsFailed
-from ca_server.services.acme.caa import check_caa
+from ca_server.services.acme.caa import CaaAsk, CaaChecks
 from ca_server.services.acme.challenge_checks import Prober
 from ca_server.store.authorizations import ValidationTask
 from tests.fakes.certificates_for_alpn import alpn_context
-from tests.fakes.raw_server import answer, raw_server
+from tests.fakes.raw_server import answer, raw_server, redirect
 
 NAME = "www.example.test"
 TOKEN = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA"
@@ -115,6 +117,22 @@ def test_http_01_takes_nothing_else_for_it(check, talk, words):
         kind, detail = problem(check, ChallengeType.HTTP_01, port=server.port)
     assert kind == "incorrectResponse"
     assert words in detail
+
+
+@pytest.mark.parametrize("host", [NAME, "other.example.test"])
+def test_http_01_shows_nothing_of_what_a_redirect_led_to(check, zone, evidence, host):
+    """Nobody reads what stands at a place of their choice through us; officers learn how much it was."""
+    zone.add("other.example.test", "A", "127.0.0.1")
+    served = {b"/elsewhere": answer(b"a secret")}
+
+    with raw_server(lambda sock, request: served[request.split()[1]](sock, request)) as server:
+        path = f"/.well-known/acme-challenge/{TOKEN}".encode()
+        served[path] = redirect(f"http://{host}:{server.port}/elsewhere")
+        kind, detail = problem(check, ChallengeType.HTTP_01, port=server.port)
+    assert kind == "incorrectResponse"
+    assert detail.endswith("/elsewhere has not the key authorization of this account")
+    assert "secret" not in json.dumps(evidence.as_data())
+    assert {"status": 200, "bytes": 8}.items() <= evidence.as_data()["notes"][-1].items()
 
 
 def test_tls_alpn_01_reads_the_certificate(check):
@@ -246,19 +264,21 @@ def test_caa_that_is_not_known_forbids(check, zone, name):
 def test_before_issuing_caa_speaks_in_rules(zone, resolver):
     """At finalize, too: forbidden is `ACME-CAA`; no answer is `ACME-CAA-LOOKUP`, which may pass."""
     identifier = parse_identifier(f"dns:{NAME}")
-    arguments = (resolver, ("ca.example",), ACCOUNT, ChallengeType.DNS_01, identifier, False)
-    check_caa(*arguments)
+    checks = CaaChecks(resolver, ("ca.example",))
+    asks = [CaaAsk(ACCOUNT, ChallengeType.DNS_01, identifier, wildcard=False)]
+    checks.require(asks)
     zone.add(NAME, "CAA", '0 issue "other.example"')
     with pytest.raises(CaError) as caught:
-        check_caa(*arguments)
+        checks.require(asks)
     assert (caught.value.kind, caught.value.rule_ids) == (Kind.FORBIDDEN, ("ACME-CAA",))
     zone.codes[NAME, "CAA"] = dns.rcode.REFUSED
     with pytest.raises(CaError) as caught:
-        check_caa(*arguments)
+        checks.require(asks)
     assert (caught.value.kind, caught.value.rule_ids) == (Kind.UNAVAILABLE, ("ACME-CAA-LOOKUP",))
     assert caught.value.retry_after
     assert isinstance(caught.value.__cause__, DnsFailed)
-    check_caa(*arguments[:4], parse_identifier("ip:10.0.0.1"), False)
+    address = parse_identifier("ip:10.0.0.1")
+    checks.require([CaaAsk(ACCOUNT, ChallengeType.HTTP_01, address, wildcard=False)])
 
 
 def test_r38_nothing_in_the_settings_switches_a_check_off():

@@ -112,7 +112,10 @@ class OrderName:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order (RFC 8555 §7.1.3) with the status that its authorizations give it."""
+    """An order (RFC 8555 §7.1.3) with the status that its authorizations give it.
+
+    `replaces` is a certificate's id; `counted` is False for a renewal in time, which no limit counts.
+    """
 
     id: str
     account_id: str
@@ -125,6 +128,7 @@ class Order:
     expires_at: int
     error: Problem | None
     replaces: str | None
+    counted: bool
     certificate_id: str | None
     authorization_ids: tuple[str, ...]
 

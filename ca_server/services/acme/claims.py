@@ -15,9 +15,13 @@ from ca_server.store.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class OrderClaim:
-    """The order that a certificate is for, and the names that count against limits: none of a renewal."""
+    """The order that a certificate is for, and the names that count against limits: none of a renewal.
+
+    `thumbprint` is of the key that asked: an account that changed its key meanwhile did not ask.
+    """
 
     order_id: str
+    thumbprint: str
     counted: frozenset[Identifier]
     limits: AcmeLimits
 
@@ -32,7 +36,7 @@ def take_orders(unit: UnitOfWork, claims: Sequence[tuple[OrderClaim, StoredInten
         return
     ordered = sorted(claims, key=lambda each: each[0].order_id)
     for claim, intent in ordered:
-        claim_order(unit, claim.order_id, intent.request_id, intent.created_at)
+        claim_order(unit, claim.order_id, claim.thumbprint, intent.request_id, intent.created_at)
     first, intent = ordered[0]
     count_certificates(
         unit, first.limits, [each.counted for each, _ in ordered if each.counted], intent.created_at

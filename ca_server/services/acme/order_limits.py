@@ -21,18 +21,29 @@ from ca_server.store.unit_of_work import UnitOfWork
 
 
 def spend_order(
-    unit: UnitOfWork, limits: AcmeLimits, account_id: str, names: Sequence[OrderName], now: int
+    unit: UnitOfWork,
+    limits: AcmeLimits,
+    account_id: str,
+    names: Sequence[OrderName],
+    now: int,
+    *,
+    is_free: bool,
 ) -> None:
     """Let an account make one more order, in the transaction that stores it.
 
-    Names are in the client's order, so that refusals point at them; `now` is seconds since 1970.
+    Names are in the client's order, so that refusals point at them; `now` is seconds since 1970. A free
+    order costs nothing, but names that fail or are paused hold it up all the same.
 
     Raises:
         CaError: rate_limited, every broken rule of `ACME-LIMIT-...`.
     """
     require_unpaused(unit, account_id, names)
-    _require_room(unit, limits, account_id, names, now)
-    spend(unit, Limit.ORDERS_PER_ACCOUNT, account_id, limits.orders_per_account, now)
+    asked = _failures(account_id, names)
+    if not is_free:
+        asked += _certificates(names)
+    _require_room(unit, limits, asked, now)
+    if not is_free:
+        spend(unit, Limit.ORDERS_PER_ACCOUNT, account_id, limits.orders_per_account, now)
 
 
 def count_certificates(
@@ -52,17 +63,25 @@ def count_certificates(
         rate_limits.pour(unit, limit, subject, bucket_of(rate.count, rate.seconds), now * 1000)
 
 
-def _require_room(
-    unit: UnitOfWork, limits: AcmeLimits, account_id: str, names: Sequence[OrderName], now: int
-) -> None:
-    asked: list[tuple[Limit, str, str | None]] = [
-        (Limit.CERTIFICATES_PER_NAME_SET, _set_subject([each.identifier for each in names]), None)
+# A limit, whose bucket of it, and the place in the request that it is about.
+_Asked = tuple[Limit, str, str | None]
+
+
+def _failures(account_id: str, names: Sequence[OrderName]) -> list[_Asked]:
+    subjects = [failure_subject(account_id, needed_scope(name).identifier) for name in names]
+    return [(Limit.FAILURES_PER_NAME, each, f"/identifiers/{n}") for n, each in enumerate(subjects)]
+
+
+def _certificates(names: Sequence[OrderName]) -> list[_Asked]:
+    whole: _Asked = (Limit.CERTIFICATES_PER_NAME_SET, _set_subject([each.identifier for each in names]), None)
+    each_name = [str(each.identifier) for each in names]
+    return [
+        whole,
+        *((Limit.CERTIFICATES_PER_NAME, each, f"/identifiers/{n}") for n, each in enumerate(each_name)),
     ]
-    for number, name in enumerate(names):
-        place = f"/identifiers/{number}"
-        failure = failure_subject(account_id, needed_scope(name).identifier)
-        asked.append((Limit.CERTIFICATES_PER_NAME, str(name.identifier), place))
-        asked.append((Limit.FAILURES_PER_NAME, failure, place))
+
+
+def _require_room(unit: UnitOfWork, limits: AcmeLimits, asked: Sequence[_Asked], now: int) -> None:
     met = []
     for limit, subject, pointer in asked:
         rate = rate_of(limits, limit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ca_server.core.acme.coverage import Scope, needed_scope, usable_challenges
@@ -25,9 +25,8 @@ from ca_server.core.validity_rules import judge_validity
 from ca_server.policy_store import PolicyStore
 from ca_server.services.acme.accounts import principal_of, require_may_order
 from ca_server.services.acme.order_limits import spend_order
-from ca_server.services.acme.pausing import require_unpaused
 from ca_server.services.acme.planning import Times, plan_authorizations, plan_scopes
-from ca_server.services.acme.renewal import find_replaced, is_due
+from ca_server.services.acme.renewal import find_replaced, is_renewal_in_time
 from ca_server.services.context import Context, actor_of, new_id
 from ca_server.services.issuers import Issuers
 from ca_server.store import authorizations, orders
@@ -72,8 +71,7 @@ def create_order(
     _judge(rules, principal, profile, new, now)
     identifiers = frozenset(name.identifier for name in new.names)
     replaced = new.replaces and find_replaced(context, account, new.replaces, identifiers)
-    # Renewing in time is free (RFC 9773 §5); at any time it would be replacing what was just made, for ever.
-    is_free = new.replaces is not None and is_due(context, new.replaces)
+    in_time = new.replaces is not None and is_renewal_in_time(context, new.replaces, identifiers)
     order = _stored(context, rules, account, profile, new, replaced or None)
     data = {
         "account": account.id,
@@ -86,10 +84,11 @@ def create_order(
     times = Times(order.created_at, order.expires_at)
     try:
         with context.database.write() as unit:
-            if is_free:
-                require_unpaused(unit, account.id, new.names)
-            else:
-                spend_order(unit, rules.settings.limits, account.id, new.names, order.created_at)
+            # One free order a certificate, or a client could have as many as it likes by letting them fail.
+            is_free = in_time and not orders.was_replaced(unit.connection, order.replaces or "")
+            limits = rules.settings.limits
+            spend_order(unit, limits, account.id, new.names, order.created_at, is_free=is_free)
+            order = replace(order, counted=int(not is_free))
             plan = plan_authorizations(unit, account, profile, new.names, times)
             authorizations.insert_authorizations(unit, plan.new)
             orders.insert_order(unit, order, plan.ids)
@@ -133,7 +132,7 @@ def pre_authorize(
     epoch = to_epoch(now)
     times = Times(epoch, to_epoch(now + rules.settings.order_lifetime))
     with context.database.write() as unit:
-        spend_order(unit, rules.settings.limits, account.id, [OrderName(name)], epoch)
+        spend_order(unit, rules.settings.limits, account.id, [OrderName(name)], epoch, is_free=False)
         plan = plan_scopes(unit, account, profile, [scope], times)
         authorizations.insert_authorizations(unit, plan.new)
         found = authorizations.find_authorization(unit.connection, plan.ids[0], epoch)
@@ -160,9 +159,10 @@ def find_order(context: Context, account: Account, order_id: str) -> Order:
 
 
 def list_orders(context: Context, account: Account, *, after: str | None, limit: int) -> list[str]:
-    """The ids of an account's orders that have not failed, oldest first."""
+    """The ids of an account's orders that are not invalid, oldest first."""
     with context.database.read() as connection:
-        return orders.list_order_ids(connection, account.id, after=after, limit=limit)
+        now = to_epoch(context.clock.now())
+        return orders.list_order_ids(connection, account.id, after=after, limit=limit, now=now)
 
 
 def _judge(rules: OrderRules, principal: Principal, profile: Profile, new: NewOrder, now: datetime) -> None:
@@ -243,5 +243,6 @@ def _stored(
         created_at=to_epoch(now),
         expires_at=to_epoch(now + rules.settings.order_lifetime),
         replaces=replaces,
+        counted=1,
         event_id=new_id(now),
     )

@@ -58,13 +58,22 @@ def renewal_info(context: Context, certid: str) -> RenewalInfo:
     )
 
 
-def is_due(context: Context, certid: str) -> bool:
-    """Whether the time to renew a certificate has come, by what its owner is told.
+def is_renewal_in_time(context: Context, certid: str, identifiers: frozenset[Identifier]) -> bool:
+    """Whether an order renews this certificate, with no other names, in the time that its owner is told.
+
+    Such an order is free of limits (RFC 9773 §5). At any time it would be replacing for ever what was just
+    made, and with other names it is no renewal of theirs.
 
     Raises:
         CaError: as `renewal_info`.
     """
-    return renewal_info(context, certid).start <= context.clock.now()
+    wanted = parse_certid(certid)
+    now = context.clock.now()
+    with context.database.read() as connection:
+        found = find_named(connection, wanted.key_identifier, wanted.serial_number, now)
+    if found is None or not {str(each) for each in identifiers} <= set(found.names):
+        return False
+    return renewal_info(context, certid).start <= now
 
 
 def find_replaced(context: Context, account: Account, certid: str, identifiers: frozenset[Identifier]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from ca_server.core.acme.resources import NameAuthorization, Order, Status
 from ca_server.core.authorization import Principal
@@ -12,7 +13,7 @@ from ca_server.core.errors import Kind, refuse
 from ca_server.core.roles import Action
 from ca_server.services.access import require_permission
 from ca_server.services.context import Context
-from ca_server.store import authorizations, orders
+from ca_server.store import accounts, authorizations, orders
 from ca_server.store.authorizations import StoredAttempt
 from ca_server.store.orders import Finalization
 
@@ -70,11 +71,17 @@ def read_timeline(context: Context, principal: Principal, order_id: str) -> Time
         found = authorizations.list_authorizations(connection, order.authorization_ids, now)
         attempts = authorizations.list_attempts(connection, order_id)
         finalizations = orders.list_finalizations(connection, order_id)
+        refusal = orders.find_refusal(connection, order_id)
+        account = accounts.find_account(connection, order.account_id)
     entries = [_created(order)]
     entries += [_authorized(order, each) for each in found]
     entries += [_attempted(each) for each in attempts if each.at >= order.created_at]
     entries += [_finalized(each) for each in finalizations]
+    if refusal is not None:
+        entries.append(Entry(refusal.at, _refused(refusal.detail, refusal.rule_ids)))
     entries.sort(key=lambda entry: entry.at)
+    if account is not None and account.status is not Status.VALID:
+        return Timeline(order, (*entries, Entry(now, f"cancelled: the account is {account.status}")))
     return Timeline(order, (*entries, _outlook(order, found, now)))
 
 
@@ -99,17 +106,26 @@ def _attempted(attempt: StoredAttempt) -> Entry:
     else:
         again = "; tried again" if attempt.outcome == "retry" else "; that was the last attempt"
         said += f"failed ({attempt.error.type}): {attempt.error.detail}{again}"
-    seen = json.dumps(attempt.evidence, ensure_ascii=True)
-    return Entry(attempt.at, f"{said} {seen}" if attempt.evidence else said)
+    steps = attempt.evidence.get("notes", [])
+    return Entry(attempt.at, "\n".join([said, *(f"    {_step(each)}" for each in steps)]))
+
+
+def _step(step: dict[str, Any]) -> str:
+    """One thing that was looked at: `dns question=TXT a.example.com answer=[]`."""
+    rest = [f"{key}={json.dumps(value)}" for key, value in step.items() if key != "step"]
+    return " ".join([str(step.get("step", "")), *rest]).strip()
 
 
 def _finalized(finalization: Finalization) -> Entry:
     if finalization.status == "refused":
-        rules = ", ".join(finalization.rule_ids)
-        text = f"finalize was refused: {finalization.detail} [{rules}]"
+        text = _refused(finalization.detail, finalization.rule_ids)
     else:
         text = f"finalized: request {finalization.request_id} {_WORDS[finalization.status]}"
     return Entry(finalization.created_at, text)
+
+
+def _refused(detail: str, rule_ids: tuple[str, ...]) -> str:
+    return f"finalize was refused: {detail} [{', '.join(rule_ids)}]"
 
 
 def _outlook(order: Order, found: list[NameAuthorization], now: int) -> Entry:

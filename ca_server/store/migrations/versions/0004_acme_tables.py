@@ -187,7 +187,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("refusal", sa.Text(), nullable=True),
         sa.Column("replaces", sa.String(length=64), nullable=True),
+        sa.Column("counted", sa.Integer(), nullable=False),
         sa.Column("certificate_id", sa.String(length=64), nullable=True),
         sa.Column("event_id", sa.String(length=36), nullable=False),
         sa.CheckConstraint(
@@ -210,6 +212,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("event_id", name=op.f("uq_acme_order_event_id")),
     )
     op.create_index("ix_acme_order_account", "acme_order", ["account_id", "id"], unique=False)
+    op.create_index(op.f("ix_acme_order_replaces"), "acme_order", ["replaces"], unique=False)
     op.create_index(
         "uq_acme_order_replaces",
         "acme_order",
