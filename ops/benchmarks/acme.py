@@ -72,6 +72,8 @@ def _growth(target: Target, options: dict[str, Any]) -> dict[str, Any]:
     clients = make_clients(target, options["clients"])
     result = run_clients(clients, seconds=24 * 3600, limit=options["growth"])
     size = len(result.ended) // STEPS
+    if not size:
+        raise SystemExit(f"hardly an order was complete: {dict(result.refused)}")
     ends = [0.0, *(result.ended[size * step - 1] for step in range(1, STEPS + 1))]
     rates = [round(size / (after - before), 1) for before, after in pairwise(ends)]
     return {"orders": len(result.ended), "per_second_by_tenth": rates, **_figures(result)}
