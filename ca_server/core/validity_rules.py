@@ -24,7 +24,8 @@ def judge_validity(
 
     Lengths are measured from now, or from a later `not_before`. Both ends belong to the life
     (RFC 5280 §4.1.2.5), so a life of one day ends a second before the day is over. Without a time asked
-    for, the default is cut where the issuer ends; a time asked for beyond it is refused.
+    for, the default is cut where the issuer ends; a time asked for beyond it is refused. Any aware times may
+    be asked for.
     """
     violations: list[Violation] = []
     earliest = max(now - rules.backdate, issuer.not_valid_before_utc)
@@ -35,6 +36,8 @@ def judge_validity(
         if not earliest <= begin <= latest:
             accepted = f"{to_text(earliest)} to {to_text(latest)}"
             violations.append(_refused("PROFILE-VALIDITY-BEGIN", f"not_before may be {accepted}"))
+            # The end is judged all the same, but nothing is added to a time as far off as the year 9999.
+            begin = earliest
     origin = max(begin, now)
     end = min(origin + rules.default - _SECOND, issuer.not_valid_after_utc)
     if not_after is not None:

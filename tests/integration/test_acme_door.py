@@ -390,6 +390,15 @@ def test_times_are_asked_for_within_policy(acme_door):
         assert (answer.status, answer.error) == (403, "malformed")
 
 
+def test_times_that_no_clock_reaches_are_refused_by_policy(acme_door):
+    client = acme_door.registered()
+    for begin in ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"):
+        for end in ({}, {"notAfter": "9999-12-31T23:59:59Z"}, {"notAfter": "0001-01-01T00:00:00Z"}):
+            answer = client.order("a.example.com", notBefore=begin, **end)
+            assert (answer.status, answer.error) == (403, "malformed"), (begin, end)
+            assert "PROFILE-VALIDITY-BEGIN" in answer.json["rule_ids"], (begin, end)
+
+
 def test_profiles_are_chosen_by_name(acme_door):
     client = acme_door.registered()
     assert client.order("a.example.com", profile="tls-server-short").json["profile"] == "tls-server-short"

@@ -132,6 +132,11 @@ def test_what_policy_refuses_says_which_rules(issuing, caller):
     assert counted(issuing, "certificate") == 0
 
 
+@pytest.mark.parametrize("begin", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+def test_a_begin_that_no_clock_reaches_is_refused_by_policy(caller, begin):
+    problem(caller.ask("a.example.com", not_before=begin), 403, "PROFILE-VALIDITY-BEGIN")
+
+
 def test_an_unknown_profile_is_not_found(issuing):
     problem(Caller(issuing, profiles=("*",)).ask("a.example.com", profile="nonsense"), 404, "PROFILE-UNKNOWN")
 
