@@ -21,7 +21,11 @@ PREFIX = "/acme"
 ROOT = f"{PREFIX}/<profile>"
 PROTOCOL = "acme"
 
-_HOST = re.compile(r"(?P<name>[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.IGNORECASE)
+# A port has one form, as each form would be a directory of its own.
+_HOST = re.compile(
+    r"(?P<name>[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::(?P<port>[1-9][0-9]{0,4}))?", re.IGNORECASE
+)
+_MAX_PORT = 65_535
 
 
 class IdConverter(BaseConverter):
@@ -65,6 +69,8 @@ def open_directory(policies: PolicyStore, hosts: Collection[str], profile_name: 
     match = _HOST.fullmatch(host)
     if match is None or match["name"].lower().strip("[]") not in hosts:
         raise refuse(Kind.MALFORMED, "ACME-HOST", "this server is not known by the name in the Host header")
+    if int(match["port"] or 0) > _MAX_PORT:
+        raise refuse(Kind.MALFORMED, "ACME-HOST", "the Host header has a port that there is not")
     profile = acme_profile(policies, profile_name)
     if profile is None:
         raise refuse(Kind.NOT_FOUND, "ACME-DIRECTORY", "there is no such directory")

@@ -116,13 +116,21 @@ def test_a_server_in_the_middle_relays_nothing(acme_door):
 
 
 def test_urls_have_the_host_and_port_that_the_client_uses(acme_door):
-    for host in [f"{HOST}:8443", "[::1]:8443", "[::1]"]:
+    for host in [f"{HOST}:8443", "[::1]:8443", "[::1]", f"{HOST}:1", f"{HOST}:443", f"{HOST}:65535"]:
         client = acme_door.client()
         client.directory_url = client.directory_url.replace(HOST, host)
         assert client.directory["newOrder"] == f"https://{host}/acme/tls-server/new-order"
         client.register()
         assert client.kid.startswith(f"https://{host}/acme/tls-server/account/")
         assert client.read(client.kid).status == 200
+
+
+def test_a_port_is_one_that_there_is_in_its_one_form(acme_door):
+    client = acme_door.client()
+    for port in ["", "0", "00", "00443", "0443", "65536", "99999", "100000", "+443", "-1", "4 43", "a"]:
+        answer = client.send("GET", client.directory_url, b"", {"Host": f"{HOST}:{port}"})
+        assert (answer.status, answer.error) == (400, "malformed"), port
+        assert answer.json["rule_ids"] == ["ACME-HOST"], port
 
 
 def test_a_kid_is_the_url_of_an_account_of_this_directory(acme_door):
