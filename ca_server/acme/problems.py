@@ -56,6 +56,7 @@ RULES: dict[str, ProblemType] = {
     "ACME-ACCOUNT-UNKNOWN": ProblemType("accountDoesNotExist", HTTPStatus.BAD_REQUEST),
     "ACME-ALGORITHM": ProblemType("badSignatureAlgorithm", HTTPStatus.BAD_REQUEST),
     "ACME-CAA": ProblemType("caa", HTTPStatus.FORBIDDEN),
+    "ACME-CAA-LOOKUP": ProblemType("dns", HTTPStatus.SERVICE_UNAVAILABLE),
     "ACME-CONTACT": ProblemType("invalidContact", HTTPStatus.BAD_REQUEST),
     "ACME-CONTACT-SCHEME": ProblemType("unsupportedContact", HTTPStatus.BAD_REQUEST),
     "ACME-EAB-REQUIRED": ProblemType("externalAccountRequired", HTTPStatus.FORBIDDEN),

@@ -22,6 +22,7 @@ WORDS = {
     "badRevocationReason",
     "badSignatureAlgorithm",
     "caa",
+    "dns",
     "externalAccountRequired",
     "invalidContact",
     "invalidProfile",
@@ -92,6 +93,14 @@ def test_a_rule_with_a_word_of_its_own_has_it_whatever_its_kind(app):
 def test_how_long_to_wait_is_told(app):
     response, _ = answer(app, CaError(Kind.RATE_LIMITED, "too many", retry_after=77))
     assert (response.status_code, response.headers["Retry-After"]) == (429, "77")
+
+
+def test_dns_that_gives_no_answer_about_caa_is_dns_and_worth_waiting_for(app):
+    violations = (Violation("ACME-CAA-LOOKUP", "no answer"),)
+    error = CaError(Kind.UNAVAILABLE, "no answer", violations=violations, retry_after=10)
+    response, body = answer(app, error)
+    assert (response.status_code, body["type"]) == (503, type_uri("dns"))
+    assert response.headers["Retry-After"] == "10"
 
 
 def test_one_rule_about_one_name_names_it_in_a_subproblem(app):
