@@ -80,9 +80,10 @@ Networks = Annotated[
 Resolvers = Annotated[
     tuple[Annotated[str, AfterValidator(_resolver)], ...], Field(max_length=8), BeforeValidator(tuple_of_list)
 ]
+# A dns-persist-01 challenge lists them all, and 10 at most (draft-ietf-acme-dns-persist).
 Domains = Annotated[
     tuple[Annotated[str, AfterValidator(_domain)], ...],
-    Field(min_length=1, max_length=20),
+    Field(min_length=1, max_length=10),
     BeforeValidator(tuple_of_list),
 ]
 
@@ -127,8 +128,11 @@ class AcmeConfig(Strict):
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        if self.authorization_reuse > timedelta(days=30):
-            raise broken("CONFIG-REUSE", "an authorization is reused for 30 days at most")
+        # A proof has to outlive the order that it is for: its client has yet to ask for the certificate.
+        if not timedelta(minutes=10) <= self.authorization_reuse <= timedelta(days=30):
+            raise broken(
+                "CONFIG-REUSE", "an authorization is reused for 10 minutes at least, 30 days at most"
+            )
         if self.order_lifetime > timedelta(days=30):
             raise broken("CONFIG-ORDER", "an order lives for 30 days at most")
         return self

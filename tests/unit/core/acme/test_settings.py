@@ -47,6 +47,7 @@ def test_addresses_and_networks_of_both_families_are_accepted():
     [
         ("", "CONFIG-MISSING", "/caa_identities"),
         ("caa_identities = []", "CONFIG-VALUE", "/caa_identities"),
+        (f"caa_identities = {['ca.example.com'] * 11}", "CONFIG-VALUE", "/caa_identities"),
         ('caa_identities = ["pki.example.com", "CA.example.com"]', "CONFIG-CAA", "/caa_identities/1"),
         ('caa_identities = ["pki.example.com", "ca.example.com."]', "CONFIG-CAA", "/caa_identities/1"),
         ('caa_identities = ["pki.example.com", "ca.example.com; x=y"]', "CONFIG-CAA", "/caa_identities/1"),
@@ -54,6 +55,7 @@ def test_addresses_and_networks_of_both_families_are_accepted():
         (LEAST + 'terms_of_service = "https://example.com/a b"', "CONFIG-URL", "/terms_of_service"),
         (LEAST + 'order_lifetime = "31d"', "CONFIG-ORDER", None),
         (LEAST + 'authorization_reuse = "31d"', "CONFIG-REUSE", None),
+        (LEAST + 'authorization_reuse = "599s"', "CONFIG-REUSE", None),
         (LEAST + '[limits]\norders_per_account = "300"', "CONFIG-RATE", "/limits/orders_per_account"),
         (LEAST + '[limits]\norders_per_account = "0/3h"', "CONFIG-RATE", "/limits/orders_per_account"),
         (LEAST + "[limits]\norders_per_account = 300", "CONFIG-RATE", "/limits/orders_per_account"),
@@ -77,6 +79,13 @@ def test_a_bad_key_is_refused_by_its_rule_at_its_place(text, rule_id, pointer):
     with pytest.raises(CaError) as caught:
         read(text)
     assert [(each.rule_id, each.pointer) for each in caught.value.violations] == [(rule_id, pointer)]
+
+
+def test_the_bounds_themselves_are_accepted():
+    ten = [f"ca{number}.example.com" for number in range(10)]
+    for reuse in ("10m", "30d"):
+        settings = read(f'caa_identities = {ten}\nauthorization_reuse = "{reuse}"')
+        assert settings.caa_identities == tuple(ten)
 
 
 def test_r38_no_key_turns_validation_off():
