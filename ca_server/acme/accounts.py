@@ -84,8 +84,9 @@ def list_orders(account_id: str) -> Response:
 @blueprint.post("/key-change")
 def key_change() -> Response:
     """Another key for the account: the new one signs too, so that nobody claims a key that is not theirs."""
+    held = services()
     try:
-        changed = accounts.change_key(services().context, requests.account(), _new_key())
+        changed = accounts.change_key(held.context, held.settings.limits, requests.account(), _new_key())
     except KeyTaken as error:
         response = problem_of(error)
         response.headers["Location"] = directory().url("account", error.account_id)
@@ -101,11 +102,13 @@ def _own(account_id: str) -> Account:
 
 
 def _change(found: Account, changes: AccountPayload) -> Account:
-    context = services().context
+    held = services()
     if changes.status == "deactivated":
-        return accounts.deactivate_account(context, found)
+        return accounts.deactivate_account(held.context, found)
     contacts = None if changes.contact is None else tuple(changes.contact)
-    return accounts.update_account(context, found, contacts, terms_agreed=changes.terms_agreed)
+    return accounts.update_account(
+        held.context, held.settings.limits, found, contacts, terms_agreed=changes.terms_agreed
+    )
 
 
 def _new_key() -> Jwk:

@@ -14,13 +14,11 @@ from ca_server.core.jose import parse_jwk
 from ca_server.services.acme.account_oversight import revoke_account
 from ca_server.services.acme.accounts import (
     KeyTaken,
-    change_key,
     deactivate_account,
     find_account,
     find_account_by_key,
     principal_of,
     require_valid,
-    update_account,
 )
 from ca_server.services.credentials import OPERATOR
 from ca_server.services.revoke import revoke_certificate
@@ -109,11 +107,11 @@ def test_whose_account_has_ended_gets_no_other_by_its_key(accounts, end):
         (accounts.create, key),
         (require_valid, ended),
         (deactivate_account, accounts.context, made),
-        (change_key, accounts.context, made, parse_jwk(make_account_key().jwk)),
+        (accounts.change_key, made, parse_jwk(make_account_key().jwk)),
     ):
         error = refusal(call, *arguments)
         assert (error.kind, error.rule_ids) == (Kind.UNAUTHENTICATED, ("ACME-ACCOUNT-ENDED",)), call
-    error = refusal(update_account, accounts.context, made, ("mailto:a@b.test",), terms_agreed=False)
+    error = refusal(accounts.update, made, ("mailto:a@b.test",))
     assert error.rule_ids == ("ACME-ACCOUNT-ENDED",)
     error = refusal(revoke_account, accounts.context, OPERATOR, made.id)
     assert (error.kind, error.rule_ids) == (Kind.CONFLICT, ("ACME-ACCOUNT-ENDED",))
@@ -122,27 +120,26 @@ def test_whose_account_has_ended_gets_no_other_by_its_key(accounts, end):
 
 def test_an_update_changes_what_it_says_and_nothing_else(accounts):
     made = accounts.account(contacts=("mailto:a@b.test",))
-    context = accounts.context
-    assert update_account(context, made, None, terms_agreed=False) == made
-    assert update_account(context, made, made.contacts, terms_agreed=False) == made
+    assert accounts.update(made, None) == made
+    assert accounts.update(made, made.contacts) == made
     assert accounts.events("account.updated") == []
-    changed = update_account(context, made, ("mailto:c@d.test", "mailto:e@f.test"), terms_agreed=True)
+    changed = accounts.update(made, ("mailto:c@d.test", "mailto:e@f.test"), terms_agreed=True)
     assert changed.contacts == ("mailto:c@d.test", "mailto:e@f.test")
     assert changed.terms_agreed_at == made.created_at
     accounts.clock.advance(seconds=5)
-    without = update_account(context, changed, (), terms_agreed=True)
+    without = accounts.update(changed, (), terms_agreed=True)
     assert (without.contacts, without.terms_agreed_at) == ((), made.created_at)
     assert [leaf["data"] for leaf in accounts.events("account.updated")] == [
         {"account": made.id, "changed": ["contact", "termsOfServiceAgreed"]},
         {"account": made.id, "changed": ["contact"]},
     ]
-    assert refusal(update_account, context, made, ("x",), terms_agreed=False).rule_ids == ("ACME-CONTACT",)
+    assert refusal(accounts.update, made, ("x",)).rule_ids == ("ACME-CONTACT",)
 
 
 def test_a_new_key_takes_the_account_over(accounts):
     old, new = make_account_key(), make_account_key("EdDSA")
     made = accounts.account(old, contacts=("mailto:a@b.test",))
-    changed = change_key(accounts.context, made, parse_jwk(new.jwk))
+    changed = accounts.change_key(made, parse_jwk(new.jwk))
     assert (changed.id, changed.jwk, changed.thumbprint) == (made.id, new.jwk, new.thumbprint)
     assert changed.contacts == made.contacts
     assert find_account_by_key(accounts.context, "tls-server", old.thumbprint) is None
@@ -159,13 +156,13 @@ def test_a_key_that_has_an_account_is_told_which(accounts):
     first, second = accounts.account(one), accounts.account(other)
     elsewhere = accounts.account(make_account_key(), profile="tls-server-short")
     for taken, owner in ((other, second), (one, first)):
-        error = refusal(change_key, accounts.context, first, parse_jwk(taken.jwk))
+        error = refusal(accounts.change_key, first, parse_jwk(taken.jwk))
         assert isinstance(error, KeyTaken)
         assert (error.kind, error.rule_ids) == (Kind.CONFLICT, ("ACME-KEY-TAKEN",))
         assert error.account_id == owner.id
     deactivate_account(accounts.context, second)
-    assert refusal(change_key, accounts.context, first, parse_jwk(other.jwk)).account_id == second.id
-    assert change_key(accounts.context, elsewhere, parse_jwk(other.jwk)).thumbprint == other.thumbprint
+    assert refusal(accounts.change_key, first, parse_jwk(other.jwk)).account_id == second.id
+    assert accounts.change_key(elsewhere, parse_jwk(other.jwk)).thumbprint == other.thumbprint
 
 
 def race(count, call):
@@ -202,7 +199,7 @@ def test_the_loser_of_a_race_for_a_key_costs_no_limit(accounts):
 def test_r37_of_all_who_change_to_one_key_at_once_one_gets_it(accounts):
     holders = [accounts.account() for _ in range(10)]
     new = parse_jwk(make_account_key().jwk)
-    found = race(10, lambda number: change_key(accounts.context, holders[number], new))
+    found = race(10, lambda number: accounts.change_key(holders[number], new))
     winners = [each for each in found if not isinstance(each, Exception)]
     assert len(winners) == 1
     losers = [each for each in found if isinstance(each, Exception)]
@@ -213,8 +210,8 @@ def test_r37_of_all_who_change_to_one_key_at_once_one_gets_it(accounts):
 def test_of_two_new_keys_for_one_account_the_first_counts(accounts):
     made = accounts.account()
     first, second = (parse_jwk(make_account_key().jwk) for _ in range(2))
-    change_key(accounts.context, made, first)
-    error = refusal(change_key, accounts.context, made, second)
+    accounts.change_key(made, first)
+    error = refusal(accounts.change_key, made, second)
     assert (error.kind, error.rule_ids) == (Kind.UNAUTHENTICATED, ("ACME-ACCOUNT-ENDED",))
     with accounts.context.database.write() as unit:
         assert not replace_key(unit, made, second.thumbprint, second.members)
@@ -235,6 +232,39 @@ def test_an_address_makes_so_many_accounts(accounts):
     assert len(accounts.events("account.created")) == 6
 
 
+def test_where_no_client_has_an_address_none_shuts_out_the_others(accounts):
+    """Behind a proxy on a unix socket all strangers look alike."""
+    accounts.settings = settings(limits={"accounts_per_address": "1/1h"})
+    for _ in range(3):
+        assert accounts.create(make_account_key(), address="")[1]
+    assert accounts.create(make_account_key())[1]
+    assert refusal(accounts.create, make_account_key()).rule_ids == ("ACME-LIMIT-ACCOUNTS",)
+
+
+def test_a_change_costs_an_account_as_much_as_an_order(accounts):
+    """Each one stays in the log for ever, so nobody makes them without end; what changes nothing is free."""
+    accounts.settings = settings(limits={"orders_per_account": "3/1h"})
+    taken = make_account_key()
+    made, other = accounts.account(), accounts.account(taken)
+    made = accounts.update(made, ("mailto:a@b.test",))
+    for _ in range(5):
+        assert accounts.update(made, made.contacts) == made
+        assert refusal(accounts.update, made, ("x",)).rule_ids == ("ACME-CONTACT",)
+        assert isinstance(refusal(accounts.change_key, made, parse_jwk(taken.jwk)), KeyTaken)
+    made = accounts.update(made, None, terms_agreed=True)
+    made = accounts.change_key(made, parse_jwk(make_account_key().jwk))
+    for error in (
+        refusal(accounts.update, made, ()),
+        refusal(accounts.change_key, made, parse_jwk(make_account_key().jwk)),
+    ):
+        assert (error.kind, error.rule_ids) == (Kind.RATE_LIMITED, ("ACME-LIMIT-ORDERS",))
+        assert error.retry_after == 1200
+    assert find_account(accounts.context, "tls-server", made.id) == made
+    assert (len(accounts.events("account.updated")), len(accounts.events("account.key-changed"))) == (2, 1)
+    assert accounts.update(other, ("mailto:c@d.test",)).contacts == ("mailto:c@d.test",)
+    assert deactivate_account(accounts.context, made).status is Status.DEACTIVATED
+
+
 def test_a_known_key_is_answered_whatever_its_address_has_spent(accounts):
     accounts.settings = settings(limits={"accounts_per_address": "1/1h"})
     key = make_account_key()
@@ -251,7 +281,7 @@ def test_r16_a_leaked_key_or_one_of_ours_is_no_account_key(issuing):
     for key, rule in ((leaked, "KEY-COMPROMISED"), (AccountKey("ES256", issuing.root_key), "KEY-OWN")):
         for error in (
             refusal(made.create, key),
-            refusal(change_key, issuing.context, holder, parse_jwk(key.jwk)),
+            refusal(made.change_key, holder, parse_jwk(key.jwk)),
         ):
             assert (error.kind, error.rule_ids) == (Kind.BAD_PUBLIC_KEY, (rule,))
     assert len(made.events("account.created")) == 1

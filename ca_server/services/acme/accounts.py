@@ -13,7 +13,7 @@ from typing import Any
 
 from ca_server.core.acme.contacts import contact_violations
 from ca_server.core.acme.resources import Account, Binding, Status
-from ca_server.core.acme.settings import AcmeConfig
+from ca_server.core.acme.settings import AcmeConfig, AcmeLimits
 from ca_server.core.audit.record import Event
 from ca_server.core.authorization import Principal, Role
 from ca_server.core.clock import from_epoch, to_epoch, to_text
@@ -27,7 +27,7 @@ from ca_server.services.context import Context, actor_of, new_id
 from ca_server.services.refusals import network_of
 from ca_server.store import accounts, external_accounts
 from ca_server.store.accounts import NewRow, contacts_text, jwk_text
-from ca_server.store.unit_of_work import BrokenRule
+from ca_server.store.unit_of_work import BrokenRule, UnitOfWork
 
 _EVERYTHING: tuple[str, ...] = ("*",)
 
@@ -86,8 +86,8 @@ def create_account(
 ) -> tuple[Account, bool]:
     """The account of a key, and whether it was made now; one that is there stays as it is (RFC 8555 §7.3.1).
 
-    `profile` is the directory's, `address` the client's. An external account binding is checked and kept
-    where it is given, needed or not.
+    `profile` is the directory's, `address` the client's, or empty where only a proxy knows it: then the
+    proxy has to limit. An external account binding is checked and kept where it is given, needed or not.
 
     Raises:
         CaError: unauthenticated, `ACME-ACCOUNT-ENDED` or `ACME-EAB-SIGNATURE`; forbidden, `ACME-TERMS` or
@@ -108,12 +108,20 @@ def create_account(
 
 
 def update_account(
-    context: Context, account: Account, contacts: tuple[str, ...] | None, *, terms_agreed: bool
+    context: Context,
+    limits: AcmeLimits,
+    account: Account,
+    contacts: tuple[str, ...] | None,
+    *,
+    terms_agreed: bool,
 ) -> Account:
     """The account with new contacts, where they are given, and with the terms agreed to, once they are.
 
+    A change stays in the log for ever, so it costs as much as an order; nothing changed costs nothing.
+
     Raises:
-        CaError: malformed, `ACME-CONTACT` or `ACME-CONTACT-SCHEME`; unauthenticated, `ACME-ACCOUNT-ENDED`.
+        CaError: malformed, `ACME-CONTACT` or `ACME-CONTACT-SCHEME`; unauthenticated, `ACME-ACCOUNT-ENDED`;
+            rate_limited, `ACME-LIMIT-ORDERS`; unavailable.
     """
     wanted = account.contacts if contacts is None else contacts
     _require_contacts(wanted)
@@ -129,6 +137,7 @@ def update_account(
         return account
     event = _event(context, "account.updated", account, changed=changed)
     with context.database.write() as unit:
+        _spend_change(context, unit, limits, account)
         if not accounts.change_account(unit, account.id, wanted, agreed_at):
             raise _ended("the account has ended meanwhile")
         unit.commit(event)
@@ -149,13 +158,15 @@ def deactivate_account(context: Context, account: Account) -> Account:
     return find_account(context, account.directory, account.id)
 
 
-def change_key(context: Context, account: Account, new: Jwk) -> Account:
+def change_key(context: Context, limits: AcmeLimits, account: Account, new: Jwk) -> Account:
     """The account with another key; the old one opens nothing any more (RFC 8555 §7.3.5).
+
+    It costs as much as an order, as `update_account` does.
 
     Raises:
         KeyTaken: an account of this directory has the new key, perhaps this very one.
         CaError: bad_public_key, `KEY-COMPROMISED` or `KEY-OWN`; unauthenticated, `ACME-ACCOUNT-ENDED`: the
-            account has ended or got another key meanwhile; unavailable.
+            account has ended or got another key meanwhile; rate_limited, `ACME-LIMIT-ORDERS`; unavailable.
     """
     taken = find_account_by_key(context, account.directory, new.thumbprint)
     if taken is not None:
@@ -166,6 +177,7 @@ def change_key(context: Context, account: Account, new: Jwk) -> Account:
     try:
         with context.database.write() as unit:
             require_usable_key(unit, new)
+            _spend_change(context, unit, limits, account)
             if not accounts.replace_key(unit, account, new.thumbprint, new.members):
                 raise _ended("the account has ended or changed its key meanwhile")
             unit.commit(event)
@@ -245,12 +257,19 @@ def _make_account(
         accounts.insert_account(unit, row)
         if row.external_account_key_id is not None:
             spend_binding(unit, row.external_account_key_id, row.created_at)
-        rate = settings.limits.accounts_per_address
-        spend(unit, Limit.ACCOUNTS_PER_ADDRESS, network_of(address), rate, row.created_at)
+        if address:
+            # Else all strangers together would be one, and any of them could shut out the others.
+            rate = settings.limits.accounts_per_address
+            spend(unit, Limit.ACCOUNTS_PER_ADDRESS, network_of(address), rate, row.created_at)
         created = accounts.find_account(unit.connection, row.id)
         unit.commit(event)
     assert created is not None
     return created
+
+
+def _spend_change(context: Context, unit: UnitOfWork, limits: AcmeLimits, account: Account) -> None:
+    now = to_epoch(context.clock.now())
+    spend(unit, Limit.ORDERS_PER_ACCOUNT, account.id, limits.orders_per_account, now)
 
 
 def _new_row(context: Context, profile: Profile, jwk: Jwk, new: NewAccount) -> NewRow:

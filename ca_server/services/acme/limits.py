@@ -50,7 +50,7 @@ class _Words:
 
 _WORDS = {
     Limit.ACCOUNTS_PER_ADDRESS: _Words("ACME-LIMIT-ACCOUNTS", "new accounts from this address"),
-    Limit.ORDERS_PER_ACCOUNT: _Words("ACME-LIMIT-ORDERS", "new orders of this account"),
+    Limit.ORDERS_PER_ACCOUNT: _Words("ACME-LIMIT-ORDERS", "new orders and changes of this account"),
     Limit.CERTIFICATES_PER_NAME: _Words("ACME-LIMIT-NAME", "certificates with this name"),
     Limit.CERTIFICATES_PER_NAME_SET: _Words("ACME-LIMIT-NAMES", "certificates with exactly these names"),
     Limit.FAILURES_PER_NAME: _Words("ACME-LIMIT-FAILURES", "failed validations of this name"),
