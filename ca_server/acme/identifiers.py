@@ -46,8 +46,6 @@ def read_names(asked: Sequence[IdentifierPayload]) -> tuple[OrderName, ...]:
 def read_identifier(asked: IdentifierPayload) -> Identifier:
     """One name in canonical form.
 
-    An address that calls itself a DNS name is one that lego up to 4.9 sends: no DNS name looks like it.
-
     Raises:
         CaError: rejected_identifier; `ACME-IDENTIFIER-TYPE` or a `NAME-...` rule.
     """
@@ -59,7 +57,11 @@ def read_identifier(asked: IdentifierPayload) -> Identifier:
             "names of type dns and ip can be proven, no others",
         )
     if name_type is IdentifierType.DNS and _is_address(asked.value):
-        name_type = IdentifierType.IP
+        raise refuse(
+            Kind.REJECTED_IDENTIFIER,
+            "ACME-IDENTIFIER-TYPE",
+            "an address is ordered as type ip, and stands as such in the CSR (RFC 8738 §3)",
+        )
     return make_identifier(name_type, asked.value)
 
 

@@ -7,6 +7,7 @@ forges uses nothing up.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,10 +52,12 @@ def admit() -> None:
     Raises:
         CaError: the first thing that is wrong, an `ACME-...` rule.
     """
-    if request.url_rule is None:
-        # No route: Flask itself refuses it next.
-        return
     held = services()
+    if request.url_rule is None:
+        # No route: Flask itself refuses it next, with the way back to the directory that it was looked for in.
+        with suppress(CaError, IndexError):
+            g.directory = open_directory(held.policies, held.hosts, request.path.split("/")[2])
+        return
     g.directory = open_directory(held.policies, held.hosts, g.profile_name)
     route = ROUTES[request.endpoint or ""]
     if route.proof is Proof.NONE:

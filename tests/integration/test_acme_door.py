@@ -277,7 +277,6 @@ NAMES = {
         ["a.example.com", "A.example.com", "b.example.com"],
         [("dns", "a.example.com"), ("dns", "b.example.com")],
     ),
-    "an address as dns, as lego sends it": (["10.0.0.7"], [("ip", "10.0.0.7")]),
     "IPv6": (["ip:FD00:0:0::1"], [("ip", "fd00::1")]),
 }
 
@@ -322,6 +321,13 @@ def test_what_is_no_name_is_rejected_with_the_name(acme_door):
         (sub,) = answer.json["subproblems"]
         assert sub["type"].endswith(":rejectedIdentifier")
         assert sub["identifier"]["value"] == name.removeprefix("ip:")
+
+
+def test_an_address_that_says_to_be_a_dns_name_is_told_what_to_do(acme_door):
+    """As lego 4.9 sends it; its CSR would hold it as a DNS name, which no certificate may."""
+    answer = acme_door.registered().order("10.0.0.7")
+    assert (answer.status, answer.error) == (400, "unsupportedIdentifier")
+    assert "type ip" in answer.json["detail"]
 
 
 def test_each_refused_name_is_listed_with_its_own_type(acme_door):

@@ -373,7 +373,8 @@ def test_without_the_database_every_answer_is_still_acmes(acme_door):
         assert int(answer.headers["Retry-After"]) > 0
         assert "Replay-Nonce" not in answer.headers
         assert answer.links("index") == [client.directory_url]
-    assert client.send("GET", client.url("nothing"), b"", {}).error == "malformed"
+    unknown = client.send("GET", client.url("nothing"), b"", {})
+    assert (unknown.error, unknown.links("index")) == ("malformed", [client.directory_url])
 
 
 def test_requests_are_logged_by_account_and_without_their_content(acme_door, logged):
