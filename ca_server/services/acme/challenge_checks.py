@@ -81,9 +81,11 @@ class Prober:
         if not fetched.whole:
             raise ValidationFailed("incorrectResponse", f"{shown} has over {MAX_BODY} bytes")
         if fetched.body.rstrip() != key_authorization(task.token, task.thumbprint).encode():
-            seen = printable(fetched.body)
+            # After a redirect the place was the other side's choice, and what stands there is not for it to
+            # read through us: not even on the same host, whose address may be another by then.
+            seen = f' but "{printable(fetched.body)}"' if fetched.url == url else ""
             raise ValidationFailed(
-                "incorrectResponse", f'{shown} has not the key authorization of this account but "{seen}"'
+                "incorrectResponse", f"{shown} has not the key authorization of this account{seen}"
             )
 
     def _tls_alpn_01(self, task: ValidationTask, evidence: Evidence, _now: int) -> None:
