@@ -2,15 +2,18 @@
 
 A worker takes a row for a while. If it dies, the row is due again when its lease ends. If the same work is
 asked for again while it is being done, it is done once more afterwards: what was asked for is never lost.
+
+A subject may begin with whose work it is, `owner/what`, so that nobody's work keeps another's waiting.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Update, case, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Update, case, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ca_server.store.tables import due_work
@@ -94,20 +97,30 @@ def is_any_due(connection: Connection, kind: str, now: int) -> bool:
     return connection.execute(query).first() is not None
 
 
-def take_next(unit: UnitOfWork, kind: str, *, owner: str, now: int, seconds: int) -> Lease | None:
+def count_waiting(connection: Connection, kind: str, whose: str) -> int:
+    """How much of somebody's work of this kind waits or is being done."""
+    query = select(func.count()).select_from(due_work)
+    return connection.execute(query.where(due_work.c.kind == kind, _is_of(whose))).scalar_one()
+
+
+def take_next(unit: UnitOfWork, kind: str, *, owner: str, now: int, seconds: int, share: int) -> Lease | None:
     """The work of this kind that has been due for longest, now this owner's for a number of seconds.
 
+    Those for whom `share` pieces of work are being done already are passed over while anybody else waits.
     Many may ask at once and each gets something else. To begin counts as a failure until it is given back,
     so that work which kills whoever does it can be told by its `attempts`.
     """
+    free = _free(kind, now)
     query = (
         select(due_work.c.subject, due_work.c.attempts)
-        .where(*_free(kind, now))
         .order_by(due_work.c.due_at)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    found = unit.connection.execute(query).first()
+    others = [~_is_of(whose) for whose in _served(unit.connection, kind, now, share)]
+    found = unit.connection.execute(query.where(*free, *others)).first()
+    if found is None and others:
+        found = unit.connection.execute(query.where(*free)).first()
     if found is None:
         return None
     until = now + seconds
@@ -155,6 +168,14 @@ def retry(unit: UnitOfWork, lease: Lease, *, now: int, error: str) -> bool:
     )
 
 
+def put_back(unit: UnitOfWork, lease: Lease, *, now: int) -> bool:
+    """Give a lease back as if the work had not been begun; it is due at once.
+
+    False when the lease was lost.
+    """
+    return _give_back(unit, lease, due_at=now, attempts=lease.attempts)
+
+
 def _give_back(unit: UnitOfWork, lease: Lease, **values: Any) -> bool:
     statement: Update = update(due_work).where(*_held(lease))
     statement = statement.values(lease_owner=None, lease_until=0, **values)
@@ -163,6 +184,18 @@ def _give_back(unit: UnitOfWork, lease: Lease, **values: Any) -> bool:
 
 def _free(kind: str, now: int) -> tuple[Any, ...]:
     return (due_work.c.kind == kind, due_work.c.due_at <= now, due_work.c.lease_until <= now)
+
+
+def _served(connection: Connection, kind: str, now: int, share: int) -> list[str]:
+    """For whom so many leases are in force."""
+    query = select(due_work.c.subject).where(due_work.c.kind == kind, due_work.c.lease_until > now)
+    subjects = connection.execute(query).scalars()
+    held = Counter(whose for whose, mark, _ in (each.partition("/") for each in subjects) if mark)
+    return [whose for whose, count in held.items() if count >= share]
+
+
+def _is_of(whose: str) -> ColumnElement[bool]:
+    return due_work.c.subject.startswith(f"{whose}/", autoescape=True)
 
 
 def _held(lease: Lease) -> tuple[Any, ...]:

@@ -13,8 +13,11 @@ from prometheus_client import REGISTRY
 from ca_server.core.acme.challenges import ValidationFailed, txt_name, txt_value
 from ca_server.core.acme.resources import Account, Challenge, ChallengeType, NameAuthorization, Status
 from ca_server.core.acme.settings import AcmeConfig, AcmeLimits, AcmeValidation
-from ca_server.services.acme.accounts import deactivate_account
+from ca_server.core.errors import CaError, Kind
+from ca_server.core.jose import parse_jwk
+from ca_server.services.acme.accounts import change_key, deactivate_account
 from ca_server.services.acme.authorizations import (
+    MAX_WAITING,
     deactivate_authorization,
     find_authorization,
     find_challenge,
@@ -24,6 +27,7 @@ from ca_server.services.acme.challenge_checks import Prober
 from ca_server.services.acme.validate import LEASE_SECONDS, MAX_DEATHS, validate_once
 from ca_server.store import acme_tables, tables
 from tests import world
+from tests.fixtures.acme_keys import make_account_key
 from tests.fixtures.ordering import URL, Ordering
 
 LIMITS = AcmeLimits(pause_after_failures=3, pause_after="1s")
@@ -263,6 +267,65 @@ def test_failures_in_a_row_pause_the_name(ordering):
         failed.once(deny, once)
         failed.later(1)
     assert [each["kind"] for each in failed.events("name.")] == ["name.paused"]
+
+
+def test_an_account_with_many_challenges_keeps_no_other_waiting(ordering):
+    greedy = ordering.account()
+    waiting = [ask(ordering, f"host{number}.example.com", account=greedy) for number in range(12)]
+    ordering.issuing.clock.advance(seconds=1)
+    other = ask(ordering)
+    met: list[str] = []
+
+    def check(task, _evidence, _now):
+        """Whoever looks at the network; meanwhile another thread takes the next one."""
+        met.append(task.account_id)
+        waiting[0].once(check)
+
+    waiting[0].once(check)
+    half = AcmeValidation().threads // 2
+    assert met == [greedy.id] * half + [other.account.id] + [greedy.id] * (12 - half)
+
+
+def test_an_account_may_have_so_many_challenges_waiting_and_no_more(ordering):
+    context, account = ordering.issuing.context, ordering.account()
+    names = [f"host{number}.example.com" for number in range(MAX_WAITING)]
+    for start in range(0, MAX_WAITING, 50):
+        for each in ordering.authorizations(account, ordering.order(account, *names[start : start + 50])):
+            respond(context, account, each.challenges[0].id, f"{URL}{account.id}")
+    with pytest.raises(CaError) as caught:
+        ask(ordering, "one.example.com", account=account)
+    refused = caught.value
+    assert (refused.kind, refused.rule_ids) == (Kind.RATE_LIMITED, ("ACME-LIMIT-VALIDATIONS",))
+    assert refused.retry_after == 30
+    ordering.issuing.clock.advance(seconds=1)
+    other = ask(ordering, "other.example.com")
+    assert other.statuses == ("pending", "processing")
+    other.once(allow)
+    assert ask(ordering, "one.example.com", account=account).statuses == ("pending", "processing")
+
+
+@pytest.mark.parametrize("outcome", [allow, deny])
+def test_an_attempt_with_a_key_that_was_changed_meanwhile_says_nothing(asked, outcome):
+    keys = [asked.account.thumbprint]
+
+    def check(task, evidence, now):
+        assert task.thumbprint == keys[-1]
+        if len(keys) == 1:
+            jwk = parse_jwk(make_account_key().jwk)
+            change_key(asked.context, LIMITS, asked.account, jwk)
+            keys.append(jwk.thumbprint)
+        outcome(task, evidence, now)
+
+    once = SETTINGS.model_copy(update={"validation": AcmeValidation(attempts=1)})
+    assert asked.once(check, once)
+    assert asked.statuses == ("pending", "processing")
+    assert asked.rows(acme_tables.acme_validation) == []
+    assert asked.events("validation.") == []
+    [due] = asked.rows(tables.due_work)
+    assert (due.lease_owner, due.attempts) == (None, 0)
+    assert asked.once(check, once)
+    assert asked.statuses == (("valid", "valid") if outcome is allow else ("invalid", "invalid"))
+    world.check(asked.context.database)
 
 
 def test_many_workers_give_every_challenge_exactly_one_outcome(ordering):

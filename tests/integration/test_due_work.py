@@ -11,9 +11,11 @@ from ca_server.store.due_work import (
     MAX_BACKOFF,
     Lease,
     complete,
+    count_waiting,
     finish,
     is_any_due,
     list_due,
+    put_back,
     retry,
     schedule,
     take,
@@ -139,8 +141,8 @@ def test_times_are_kept_whole(database, due_at):
     assert row(database).due_at == due_at
 
 
-def next_one(database: Database, now: int, owner: str = "w") -> Lease | None:
-    return do(database, take_next, KIND, owner=owner, now=now, seconds=60)
+def next_one(database: Database, now: int, owner: str = "w", share: int = 1) -> Lease | None:
+    return do(database, take_next, KIND, owner=owner, now=now, seconds=60, share=share)
 
 
 def any_due(database: Database, now: int) -> bool:
@@ -195,3 +197,45 @@ def test_beginnings_without_an_end_count(database):
     do(database, retry, lease, now=281, error="no")
     assert row(database).attempts == 4
     assert row(database).due_at == 281 + 2**3
+
+
+def test_who_has_a_share_is_passed_over_while_another_waits(database):
+    for number in range(5):
+        do(database, schedule, KIND, f"big/{number}", 90)
+    for subject in ("big_/0", "small/0"):
+        do(database, schedule, KIND, subject, 100)
+    taken = [next_one(database, 100, share=2).subject.partition("/")[0] for _ in range(7)]
+    assert taken[:2] == ["big", "big"]
+    assert set(taken[2:4]) == {"big_", "small"}
+    assert taken[4:] == ["big"] * 3
+    assert next_one(database, 100, share=2) is None
+
+
+def test_a_lease_that_ran_out_is_no_share(database):
+    for subject, due_at in (("big/0", 90), ("big/1", 91), ("small/0", 100)):
+        do(database, schedule, KIND, subject, due_at)
+    assert next_one(database, 100).subject == "big/0"
+    assert next_one(database, 160).subject == "big/1"
+
+
+def test_what_waits_is_counted_for_each(database):
+    for subject in ("a/1", "a/2", "ab/1", "a_/1", "%/1"):
+        do(database, schedule, KIND, subject, 100)
+    do(database, schedule, "other.work", "a/3", 100)
+    next_one(database, 100)
+    with database.read() as connection:
+        assert [count_waiting(connection, KIND, each) for each in ("a", "ab", "a_", "%", "x")] == [
+            2,
+            1,
+            1,
+            1,
+            0,
+        ]
+
+
+def test_what_is_put_back_is_due_at_once_and_was_never_begun(database):
+    do(database, schedule, KIND, "a", 100)
+    lease = next_one(database, 100)
+    assert do(database, put_back, lease, now=103)
+    assert not do(database, put_back, lease, now=103)
+    assert next_one(database, 103) == Lease(KIND, "a", "w", 163, 0)

@@ -8,9 +8,13 @@ from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.services.acme.accounts import principal_of
 from ca_server.services.context import Context, actor_of
 from ca_server.store import authorizations, due_work
+from ca_server.store.unit_of_work import UnitOfWork
 
-# The kind of due work that a worker takes up; its subject is the challenge's id.
+# The kind of due work that a worker takes up; its subject is `account/challenge`, the ids of both.
 VALIDATE = "acme.validate"
+# So many challenges of one account may wait for their validation; two orders with all their names.
+MAX_WAITING = 200
+RETRY_AFTER = 30
 
 
 def find_authorization(context: Context, account: Account, authorization_id: str) -> NameAuthorization:
@@ -51,7 +55,8 @@ def respond(
     `account_url` is the account's URL as this client knows it; some challenges are about it.
 
     Raises:
-        CaError: not_found, `ACME-UNKNOWN`; malformed, `ACME-AUTHORIZATION-ENDED`; unavailable.
+        CaError: not_found, `ACME-UNKNOWN`; malformed, `ACME-AUTHORIZATION-ENDED`; rate_limited,
+            `ACME-LIMIT-VALIDATIONS`; unavailable.
     """
     authorization, challenge = find_challenge(context, account, challenge_id)
     if challenge.status is not Status.PENDING:
@@ -64,8 +69,9 @@ def respond(
         )
     now = to_epoch(context.clock.now())
     with context.database.write() as unit:
+        _require_patience(unit, account)
         if authorizations.start_challenge(unit, challenge_id, account_url):
-            due_work.schedule(unit, VALIDATE, challenge_id, now)
+            due_work.schedule(unit, VALIDATE, f"{account.id}/{challenge_id}", now)
             unit.commit_unaudited("that a challenge waits says nothing yet; its outcome has an event")
     return find_challenge(context, account, challenge_id)
 
@@ -88,6 +94,15 @@ def deactivate_authorization(context: Context, account: Account, authorization_i
             Kind.MALFORMED, "ACME-AUTHORIZATION-ENDED", f"the authorization is {found.status} already"
         )
     return found
+
+
+def _require_patience(unit: UnitOfWork, account: Account) -> None:
+    """Each challenge that is being processed has its due work, until it is settled or nobody wants it."""
+    waiting = due_work.count_waiting(unit.connection, VALIDATE, account.id)
+    if waiting >= MAX_WAITING:
+        detail = f"{waiting} challenges of this account wait for their validation; await their outcomes"
+        violations = refuse(Kind.RATE_LIMITED, "ACME-LIMIT-VALIDATIONS", detail).violations
+        raise CaError(Kind.RATE_LIMITED, detail, violations=violations, retry_after=RETRY_AFTER)
 
 
 def _unknown(what: str) -> CaError:

@@ -2,7 +2,8 @@
 
 A worker leases a challenge, looks at the network with no transaction open, and stores the attempt with all
 that follows from it in one transaction, if the challenge is still to be validated and still the worker's.
-A worker that dies loses its lease, and another begins anew.
+A worker that dies loses its lease, and another begins anew. No account keeps the others waiting: who has half
+of the threads gets more of them only while nobody else waits.
 """
 
 from __future__ import annotations
@@ -51,16 +52,17 @@ class _Seen:
 
 
 def validate_once(context: Context, check: Check, settings: AcmeConfig) -> bool:
-    """Take the challenge that has waited longest and make one attempt; False where none waits.
+    """Take the challenge whose turn it is and make one attempt; False where none waits.
 
     Raises:
         CaError: unavailable, the database is away; the lease runs out and another attempt is made.
     """
-    lease = _take(context)
+    lease = _take(context, max(1, settings.validation.threads // 2))
     if lease is None:
         return False
     with context.database.read() as connection:
-        task = authorizations.read_validation_task(connection, lease.subject, _now(context))
+        _, _, challenge_id = lease.subject.partition("/")
+        task = authorizations.read_validation_task(connection, challenge_id, _now(context))
     if task is None:
         _drop(context, lease)
     else:
@@ -68,14 +70,14 @@ def validate_once(context: Context, check: Check, settings: AcmeConfig) -> bool:
     return True
 
 
-def _take(context: Context) -> Lease | None:
+def _take(context: Context, share: int) -> Lease | None:
     now = _now(context)
     with context.database.read() as connection:
         if not due_work.is_any_due(connection, VALIDATE, now):
             return None
     with context.database.write() as unit:
         owner = f"{context.node}/{new_id(context.clock.now())}"
-        lease = due_work.take_next(unit, VALIDATE, owner=owner, now=now, seconds=LEASE_SECONDS)
+        lease = due_work.take_next(unit, VALIDATE, owner=owner, now=now, seconds=LEASE_SECONDS, share=share)
         unit.commit_unaudited("a lease; what is done under it has its events")
     return lease
 
@@ -107,13 +109,21 @@ def _attempt(context: Context, check: Check, lease: Lease, task: ValidationTask)
 
 
 def _store(context: Context, settings: AcmeConfig, lease: Lease, task: ValidationTask, seen: _Seen) -> None:
-    """Store the attempt with all that follows, if it is still wanted and the lease is still ours."""
+    """Store the attempt with all that follows, if it is still wanted and the lease is still ours.
+
+    What was attempted with a key that is not the account's any more says nothing: it is attempted anew.
+    """
     now = _now(context)
     attempt, event = _judge(context, settings, task, seen, now)
     with context.database.write() as unit:
+        wanted = authorizations.read_validation_task(unit.connection, task.challenge_id, now)
+        if wanted is not None and wanted.thumbprint != task.thumbprint:
+            due_work.put_back(unit, lease, now=now)
+            unit.commit_unaudited("an attempt that proves nothing for the new key, and is made again")
+            return
         if (
-            _give_back(unit, lease, attempt, now)
-            and authorizations.read_validation_task(unit.connection, task.challenge_id, now) is not None
+            wanted is not None
+            and _give_back(unit, lease, attempt, now)
             and authorizations.record_attempt(unit, task, attempt)
         ):
             if event is None:
