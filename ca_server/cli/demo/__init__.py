@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,25 @@ def command(directory: Path, *, exit_after_smoke: bool, **options: Any) -> None:
     layout = Layout(DemoOptions(directory.resolve(), **options))
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, signal.default_int_handler)
+    with _alone_in(layout.directory):
+        _run(layout, exit_after_smoke=exit_after_smoke)
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Two demos in one folder would write over each other's files, and end each other's processes."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (directory / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CaError(
+                Kind.CONFLICT, f"a demo runs in {directory} already: stop it first, or give another --dir"
+            ) from error
+        yield
+
+
+def _run(layout: Layout, *, exit_after_smoke: bool) -> None:
     Install(layout, step).run()
     processes = Processes(layout)
     try:
