@@ -246,35 +246,36 @@ def note_caa_check(unit: UnitOfWork, authorization_ids: Sequence[str], now: int)
     )
 
 
-def read_validation_task(connection: Connection, challenge_id: str, now: int) -> ValidationTask | None:
+def read_validation_task(
+    connection: Connection, challenge_id: str, now: int, *, hold: bool = False
+) -> ValidationTask | None:
     """What is to be validated, or None where nothing is any more.
 
     Nothing is where the challenge is not being processed, its authorization is not pending, or the account
-    is not valid.
+    is not valid. `hold` keeps the account and its key as they are until the caller's transaction ends.
     """
-    row = (
-        connection.execute(
-            select(
-                acme_challenge,
-                acme_account.c.id.label("account_id"),
-                acme_account.c.key_thumbprint,
-                acme_authorization.c.identifier,
-                acme_authorization.c.wildcard,
-                acme_authorization.c.subdomains,
-            )
-            .join(acme_authorization, acme_authorization.c.id == acme_challenge.c.authorization_id)
-            .join(acme_account, acme_account.c.id == acme_authorization.c.account_id)
-            .where(
-                acme_challenge.c.id == challenge_id,
-                acme_challenge.c.status == Status.PROCESSING.value,
-                acme_authorization.c.status == Status.PENDING.value,
-                acme_authorization.c.expires_at > now,
-                acme_account.c.status == Status.VALID.value,
-            )
+    query = (
+        select(
+            acme_challenge,
+            acme_account.c.id.label("account_id"),
+            acme_account.c.key_thumbprint,
+            acme_authorization.c.identifier,
+            acme_authorization.c.wildcard,
+            acme_authorization.c.subdomains,
         )
-        .mappings()
-        .one_or_none()
+        .join(acme_authorization, acme_authorization.c.id == acme_challenge.c.authorization_id)
+        .join(acme_account, acme_account.c.id == acme_authorization.c.account_id)
+        .where(
+            acme_challenge.c.id == challenge_id,
+            acme_challenge.c.status == Status.PROCESSING.value,
+            acme_authorization.c.status == Status.PENDING.value,
+            acme_authorization.c.expires_at > now,
+            acme_account.c.status == Status.VALID.value,
+        )
     )
+    if hold:
+        query = query.with_for_update(read=True, of=acme_account)
+    row = connection.execute(query).mappings().one_or_none()
     if row is None:
         return None
     made = connection.execute(

@@ -25,7 +25,7 @@ from ca_server.services.acme.authorizations import (
 )
 from ca_server.services.acme.challenge_checks import Prober
 from ca_server.services.acme.validate import LEASE_SECONDS, MAX_DEATHS, validate_once
-from ca_server.store import acme_tables, tables
+from ca_server.store import acme_tables, authorizations, tables
 from tests import world
 from tests.fixtures.acme_keys import make_account_key
 from tests.fixtures.ordering import URL, Ordering
@@ -326,6 +326,24 @@ def test_an_attempt_with_a_key_that_was_changed_meanwhile_says_nothing(asked, ou
     assert asked.once(check, once)
     assert asked.statuses == (("valid", "valid") if outcome is allow else ("invalid", "invalid"))
     world.check(asked.context.database)
+
+
+def test_a_key_is_not_changed_between_the_last_look_at_it_and_the_outcome(asked, monkeypatch):
+    record = authorizations.record_attempt
+    jwk = parse_jwk(make_account_key().jwk)
+    change = threading.Thread(target=change_key, args=(asked.context, LIMITS, asked.account, jwk))
+
+    def record_late(unit, task, attempt):
+        change.start()
+        change.join(0.5)
+        assert change.is_alive()
+        return record(unit, task, attempt)
+
+    monkeypatch.setattr(authorizations, "record_attempt", record_late)
+    assert asked.once(allow)
+    change.join()
+    assert asked.statuses == ("valid", "valid")
+    assert [each["kind"] for each in asked.events("")][-2:] == ["validation.done", "account.key-changed"]
 
 
 def test_many_workers_give_every_challenge_exactly_one_outcome(ordering):

@@ -116,7 +116,7 @@ def _store(context: Context, settings: AcmeConfig, lease: Lease, task: Validatio
     now = _now(context)
     attempt, event = _judge(context, settings, task, seen, now)
     with context.database.write() as unit:
-        wanted = authorizations.read_validation_task(unit.connection, task.challenge_id, now)
+        wanted = authorizations.read_validation_task(unit.connection, task.challenge_id, now, hold=True)
         if wanted is not None and wanted.thumbprint != task.thumbprint:
             due_work.put_back(unit, lease, now=now)
             unit.commit_unaudited("an attempt that proves nothing for the new key, and is made again")
