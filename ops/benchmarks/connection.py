@@ -41,6 +41,12 @@ class Connection:
             self._socket = None
             raise
 
+    def close(self) -> None:
+        """Hang up; the next request opens it again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def _open(self) -> ssl.SSLSocket:
         if self._socket is None:
             plain = socket.create_connection(self._address, timeout=60)
@@ -65,8 +71,7 @@ class Connection:
                 rest += self._receive()
             body = rest[:length]
         if headers.get("connection") == "close":
-            self._open().close()
-            self._socket = None
+            self.close()
         return int(status_line.split(" ", 2)[1]), headers, body
 
     def _chunks(self, data: bytes) -> bytes:
