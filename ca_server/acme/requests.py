@@ -54,7 +54,7 @@ def admit() -> None:
     """
     held = services()
     if request.url_rule is None:
-        # No route: Flask itself refuses it next, with the way back to the directory that it was looked for in.
+        # No route: Flask itself refuses it next, with the way back to the directory that it seemed to be in.
         with suppress(CaError, IndexError):
             g.directory = open_directory(held.policies, held.hosts, request.path.split("/")[2])
         return
