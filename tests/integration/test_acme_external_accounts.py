@@ -305,3 +305,13 @@ def test_r23_no_event_holds_a_secret(accounts):
     log = json.dumps([bytes(body).decode() for body in bodies])
     assert b64(external[1]) not in log
     assert external[1].hex() not in log
+
+
+def test_no_secret_looks_like_an_option_to_a_command_line(accounts, monkeypatch):
+    """certbot takes `--eab-hmac-key -x…` for an option without its argument."""
+    from ca_server.services.acme import external_accounts
+
+    drawn = iter([b"\xf8" * 32, b"\xfb" * 32, b"\x01" * 32])
+    monkeypatch.setattr(external_accounts.secrets, "token_bytes", lambda _count: next(drawn))
+    _, secret = create_external_account_key(accounts.context, OPERATOR, NEW)
+    assert decode_base64url(secret) == b"\x01" * 32

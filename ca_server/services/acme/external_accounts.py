@@ -63,7 +63,7 @@ def create_external_account_key(
         not_after=to_epoch(now + new.valid),
         revoked_at=None,
     )
-    secret = secrets.token_bytes(SECRET_BYTES)
+    secret = _new_secret()
     data = {
         "external_account_key": key.id,
         "owner": key.owner,
@@ -141,6 +141,13 @@ def forget_ended_keys(context: Context) -> int:
         forgotten = external_accounts.forget_secrets(unit, to_epoch(context.clock.now()))
         unit.commit_unaudited("a secret that opens nothing any more is not kept")
     return forgotten
+
+
+def _new_secret() -> bytes:
+    """Random bytes whose base64url is no option to a command line, as certbot's would take `-x` for one."""
+    while encode_base64url(secret := secrets.token_bytes(SECRET_BYTES)).startswith("-"):
+        continue
+    return secret
 
 
 def _require_well_formed(new: NewExternalAccountKey) -> None:
