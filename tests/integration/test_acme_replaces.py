@@ -220,3 +220,38 @@ def spend_all(ordering, account):
     for _ in range(3):
         with contextlib.suppress(CaError):
             ordering.order(account, *NAMES)
+
+
+def renewing(ordering, account):
+    """A certificate whose time to be renewed has come, with every order of its account spent."""
+    ordering.rules = replace(ordering.rules, settings=replace_limits(ordering, "2/30d"))
+    old = make(ordering, account, *NAMES)
+    info = renewal_info(ordering.issuing.context, name_of(ordering, old))
+    ordering.issuing.clock.advance(seconds=(info.start - ordering.issuing.clock.now()).total_seconds())
+    spend_all(ordering, account)
+    return name_of(ordering, old)
+
+
+def test_a_renewal_with_other_names_is_not_free(ordering):
+    """Else one old certificate would open the door to any number of names."""
+    account = ordering.account()
+    old = renewing(ordering, account)
+    error = refusal(ordering.order, account, NAMES[0], "other.example.com", replaces=old)
+    assert error.rule_ids == ("ACME-LIMIT-ORDERS",)
+    assert not ordering.order(account, NAMES[0], replaces=old).counted
+
+
+def test_one_free_renewal_a_certificate_failed_ones_too(ordering):
+    account = ordering.account()
+    old = renewing(ordering, account)
+    first = ordering.order(account, *NAMES, replaces=old)
+    assert not first.counted
+    fail_by_deactivation(ordering, account, first)
+    assert refusal(ordering.order, account, *NAMES, replaces=old).rule_ids == ("ACME-LIMIT-ORDERS",)
+
+
+def test_an_early_replacement_counts_against_its_names(ordering):
+    account = ordering.account()
+    old = make(ordering, account, *NAMES)
+    early = ordering.order(account, *NAMES, replaces=name_of(ordering, old))
+    assert early.counted

@@ -21,7 +21,7 @@ from ca_server.core.acme.settings import AcmeConfig, AcmeValidation
 from ca_server.core.errors import CaError, Kind
 from ca_server.core.identifiers import parse_identifier
 from ca_server.outbound.resolver import DnsFailed
-from ca_server.services.acme.caa import CaaAsk, CaaChecks
+from ca_server.services.acme.caa import AT_ONCE, CaaAsk, CaaChecks
 from ca_server.services.acme.challenge_checks import Prober
 from ca_server.store.authorizations import ValidationTask
 from tests.fakes.certificates_for_alpn import alpn_context
@@ -279,6 +279,20 @@ def test_before_issuing_caa_speaks_in_rules(zone, resolver):
     assert isinstance(caught.value.__cause__, DnsFailed)
     address = parse_identifier("ip:10.0.0.1")
     checks.require([CaaAsk(ACCOUNT, ChallengeType.HTTP_01, address, wildcard=False)])
+
+
+def test_slow_dns_holds_up_few_threads(zone, resolver):
+    """At finalize, where the threads that wait serve everybody else too."""
+    checks = CaaChecks(resolver, ("ca.example",))
+    asks = [CaaAsk(ACCOUNT, ChallengeType.DNS_01, parse_identifier(f"dns:{NAME}"), wildcard=False)]
+    waiting = [checks._free.acquire(blocking=False) for _ in range(AT_ONCE)]
+    assert all(waiting)
+    with pytest.raises(CaError) as caught:
+        checks.require(asks)
+    assert (caught.value.kind, caught.value.rule_ids) == (Kind.UNAVAILABLE, ("ACME-CAA-LOOKUP",))
+    checks._free.release()
+    checks.require(asks)
+    checks.require(asks)
 
 
 def test_r38_nothing_in_the_settings_switches_a_check_off():
