@@ -12,7 +12,7 @@ import pytest
 
 from tests.conformance.acme.capabilities import Capability
 from tests.conformance.acme.clients.certbot import Certbot, DebianCertbot
-from tests.conformance.acme.clients.client import Client
+from tests.conformance.acme.clients.client import METHODS, Client
 from tests.conformance.acme.clients.dehydrated import Dehydrated
 from tests.conformance.acme.clients.lego import Lego
 from tests.conformance.acme.clients.scripted import Library, NodeClient
@@ -47,6 +47,12 @@ def new_database(request, folder: Path) -> Iterator[str]:
         url = server.create()
         yield url
         server.drop(url)
+
+
+@pytest.mark.parametrize("kind", CLIENTS, ids=lambda kind: kind.title)
+def test_a_client_has_a_method_for_what_it_knows(kind):
+    for capability, method in METHODS.items():
+        assert capability not in kind.knows or callable(getattr(kind, method))
 
 
 class Cells:

@@ -80,10 +80,20 @@ class Issued:
         return Issued(folder / "chain.pem", key)
 
 
+# What not every client can do, and the method that does it.
+METHODS = {
+    Capability.UPDATE: "update",  # (email): give the account another contact
+    Capability.RENEWAL_INFO: "renew_when_told",  # (wish): ask for the window (RFC 9773), renew as it is open
+    Capability.REVOKE_BY_KEY: "revoke_by_key",  # (issued): with the certificate's own key and no account
+    Capability.CHANGE_KEY: "change_key",  # (): give the account a new key (RFC 8555 §7.3.5)
+    Capability.DEACTIVATE: "deactivate",  # (): deactivate the account
+}
+
+
 class Client(ABC):
     """One installation of a client: a folder, an account, an address of its own.
 
-    A client does what its `knows` lists; the rest of the methods is not called.
+    A client does what its `knows` lists. It has the methods of `METHODS` only where it knows what they do.
     """
 
     title: ClassVar[str]
@@ -135,23 +145,3 @@ class Client(ABC):
     @abstractmethod
     def revoke(self, issued: Issued) -> None:
         """Revoke by this account's key, whoever got the certificate; the reason is `superseded`."""
-
-    def update(self, email: str) -> None:
-        """Give the account another contact."""
-        raise NotImplementedError
-
-    def renew_when_told(self, wish: Wish) -> Issued:
-        """Ask for the renewal window (RFC 9773), and renew only because it is open."""
-        raise NotImplementedError
-
-    def revoke_by_key(self, issued: Issued) -> None:
-        """Revoke with the certificate's own key and no account."""
-        raise NotImplementedError
-
-    def change_key(self) -> None:
-        """Give the account a new key (RFC 8555 §7.3.5)."""
-        raise NotImplementedError
-
-    def deactivate(self) -> None:
-        """Deactivate the account."""
-        raise NotImplementedError
