@@ -18,6 +18,7 @@ from functools import partial
 import structlog
 
 from ca_server.config import Config
+from ca_server.core.acme.resources import PROTOCOL as ACME
 from ca_server.core.audit.note import parse_verifier_key
 from ca_server.core.authorization import Mint, SealCheck
 from ca_server.hsm.pkcs11 import open_token
@@ -52,7 +53,7 @@ from ca_server.worker import Job, Worker
 
 log = structlog.get_logger(__name__)
 
-PROTOCOLS = ("acme", "rest", "server")
+PROTOCOLS = (ACME, "rest", "server")
 READY_SECONDS = 30
 EXIT_SIGNATURE_UNKNOWN = 70
 POLL_SECONDS = 0.2

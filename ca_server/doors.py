@@ -8,6 +8,7 @@ from functools import partial
 from ca_server.acme.services import AcmeServices
 from ca_server.compose import Issuance, SystemClock, open_context, open_issuance
 from ca_server.config import Config
+from ca_server.core.acme.resources import PROTOCOL as ACME
 from ca_server.core.acme.settings import AcmeConfig
 from ca_server.core.audit.note import parse_verifier_key
 from ca_server.logs import configure_logs
@@ -92,7 +93,7 @@ def _acme_services(
         policies=policies,
         rules=OrderRules(settings, policies, issuance.issuers),
         completion=Completion(
-            context, issuance.gate, issuance.mints["acme"], policies, settings.limits, caa.require
+            context, issuance.gate, issuance.mints[ACME], policies, settings.limits, caa.require
         ),
         chains=chains,
         nonces=Nonces(context.clock, nonces),

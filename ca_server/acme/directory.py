@@ -9,10 +9,8 @@ from flask import Blueprint, Response, request
 from ca_server.acme.replies import empty_reply, reply
 from ca_server.acme.services import services
 from ca_server.acme.urls import ROOT, acme_profile, directory
+from ca_server.core.acme.coverage import BY_DNS
 from ca_server.core.acme.resources import ChallengeType
-
-# What can prove a name with all below it (RFC 9444 §5).
-_BY_DNS = frozenset({ChallengeType.DNS_01, ChallengeType.DNS_ACCOUNT_01, ChallengeType.DNS_PERSIST_01})
 
 blueprint = Blueprint("directory", __name__, url_prefix=ROOT)
 
@@ -57,7 +55,8 @@ def _meta() -> dict[str, Any]:
         meta["termsOfService"] = held.settings.terms_of_service
     if held.settings.website is not None:
         meta["website"] = held.settings.website
-    if not _BY_DNS.isdisjoint(known.profile.acme.challenges):
+    if not set(BY_DNS).isdisjoint(known.profile.acme.challenges):
+        # What proves a name with all below it (RFC 9444 §5).
         meta["subdomainAuthAllowed"] = True
     if ChallengeType.DNS_PERSIST_01 in known.profile.acme.challenges:
         meta["accountHashPrefix"] = known.url("account-hash", "")

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from flask import g, request
 from werkzeug.routing import BaseConverter
 
+from ca_server.core.acme.resources import PROTOCOL
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.profile import Profile
 from ca_server.policy_store import PolicyStore
 
 PREFIX = "/acme"
 ROOT = f"{PREFIX}/<profile>"
-PROTOCOL = "acme"
 
 # A port has one form, as each form would be a directory of its own.
 _HOST = re.compile(

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from cryptography import x509
 
+from ca_server.core.acme.resources import PROTOCOL
 from ca_server.core.authorization import Authorization
 from ca_server.core.csr import Csr
 from ca_server.core.errors import CaError, Kind, Violation
@@ -161,7 +162,7 @@ def _set_violations(asked: frozenset[Identifier], authorized: frozenset[Identifi
 
 def _habits(authorization: Authorization, profile: Profile) -> AcmeRules:
     """What may be asked for in vain; whoever writes a REST request writes its CSR with care."""
-    return profile.acme if authorization.protocol == "acme" else AcmeRules()
+    return profile.acme if authorization.protocol == PROTOCOL else AcmeRules()
 
 
 _FORBIDDEN = {"PROFILE-ROLE", "PROFILE-PROTOCOL", "PROFILE-AUTHORIZATION"}

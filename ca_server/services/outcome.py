@@ -9,6 +9,7 @@ from typing import cast
 
 from cryptography import x509
 
+from ca_server.core.acme.resources import PROTOCOL
 from ca_server.core.assemble import assemble_certificate
 from ca_server.core.audit.record import Actor, Event
 from ca_server.core.clock import to_epoch
@@ -31,9 +32,6 @@ from ca_server.store.issuance import (
 )
 from ca_server.store.orders import complete_orders
 from ca_server.store.unit_of_work import BrokenRule
-
-# The protocol whose certificates belong to orders.
-ACME = "acme"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +149,7 @@ class Outcomes:
             ordered = {
                 each.entry.intent.request_id: row.id
                 for each, row in zip(batch, rows, strict=True)
-                if each.entry.protocol == ACME
+                if each.entry.protocol == PROTOCOL
             }
             if ordered:
                 complete_orders(unit, ordered)

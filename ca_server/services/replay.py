@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from ca_server.core.acme.resources import PROTOCOL
 from ca_server.core.authorization import Authorization, Principal, Role
 from ca_server.core.clock import from_text
 from ca_server.core.csr import Csr, named_by_subject
@@ -21,7 +22,7 @@ def replay(csr: Csr, request: PastRequest, profile: Profile, facts: Facts) -> Ce
     """
     requested = request.requested
     return decide(
-        named_by_subject(csr) if request.protocol == "acme" else csr,
+        named_by_subject(csr) if request.protocol == PROTOCOL else csr,
         _authorization(profile, request),
         profile,
         facts,

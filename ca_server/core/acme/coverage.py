@@ -5,13 +5,14 @@ Nothing covers by likeness: a name, its wildcard, and the names below an ancesto
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from ca_server.core.acme.resources import ChallengeType, NameAuthorization, OrderName, Status
 from ca_server.core.identifiers import Identifier, IdentifierType
 
-_BY_DNS = (ChallengeType.DNS_01, ChallengeType.DNS_ACCOUNT_01, ChallengeType.DNS_PERSIST_01)
+# They prove a name with its wildcard, or with all below it.
+BY_DNS = (ChallengeType.DNS_01, ChallengeType.DNS_ACCOUNT_01, ChallengeType.DNS_PERSIST_01)
 _BY_HOST = (ChallengeType.HTTP_01, ChallengeType.TLS_ALPN_01)
 
 
@@ -44,9 +45,9 @@ def usable_challenges(scope: Scope, allowed: Collection[ChallengeType]) -> tuple
     if scope.identifier.type is IdentifierType.IP:
         able = _BY_HOST
     elif scope.wildcard or scope.subdomains:
-        able = _BY_DNS
+        able = BY_DNS
     else:
-        able = (*_BY_HOST, *_BY_DNS)
+        able = (*_BY_HOST, *BY_DNS)
     return tuple(each for each in able if each in allowed)
 
 
@@ -59,6 +60,16 @@ def covers(authorization: NameAuthorization, identifier: Identifier) -> bool:
     return authorization.identifier == Identifier(identifier.type, base) and (
         authorization.wildcard == is_wildcard
     )
+
+
+def names_above(identifier: Identifier) -> Iterator[Identifier]:
+    """Every name whose authorization could stand for this one: its own, and those above it (RFC 9444)."""
+    if identifier.type is not IdentifierType.DNS:
+        yield identifier
+        return
+    labels = identifier.value.removeprefix("*.").split(".")
+    for start in range(len(labels)):
+        yield Identifier(IdentifierType.DNS, ".".join(labels[start:]))
 
 
 def is_at_or_below(name: str, ancestor: str) -> bool:

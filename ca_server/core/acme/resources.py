@@ -9,6 +9,9 @@ from typing import Any
 
 from ca_server.core.identifiers import Identifier
 
+# What profiles, authorizations and certificates say of what came by this protocol.
+PROTOCOL = "acme"
+
 
 class ChallengeType(StrEnum):
     """Every way to prove control of a name that this server knows."""

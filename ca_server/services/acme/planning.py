@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ca_server.core.acme.coverage import Scope, covers, is_proven_by, needed_scope, usable_challenges
+from ca_server.core.acme.coverage import (
+    Scope,
+    covers,
+    is_proven_by,
+    names_above,
+    needed_scope,
+    usable_challenges,
+)
 from ca_server.core.acme.resources import Account, NameAuthorization, OrderName
-from ca_server.core.identifiers import Identifier, IdentifierType
 from ca_server.core.profile import Profile
 from ca_server.store.authorizations import NewAuthorization, NewChallenge, find_valid
 from ca_server.store.unit_of_work import UnitOfWork
@@ -47,7 +53,7 @@ def plan_scopes(
     unit: UnitOfWork, account: Account, profile: Profile, scopes: Sequence[Scope], times: Times
 ) -> Plan:
     """One authorization for each scope; what is valid, and proven as the profile allows, is reused."""
-    asked = list(dict.fromkeys(each for scope in scopes for each in _with_ancestors(scope.identifier)))
+    asked = list(dict.fromkeys(each for scope in scopes for each in names_above(scope.identifier)))
     valid = find_valid(unit.connection, account.id, asked, times.now)
     reused: list[str] = []
     new: list[NewAuthorization] = []
@@ -58,16 +64,6 @@ def plan_scopes(
         else:
             reused.append(found.id)
     return Plan(tuple(dict.fromkeys(reused)), tuple(new))
-
-
-def _with_ancestors(identifier: Identifier) -> Iterator[Identifier]:
-    """A name and the names above it, of which one may be authorized with all below it (RFC 9444)."""
-    yield identifier
-    if identifier.type is IdentifierType.DNS:
-        above = identifier.value.partition(".")[2]
-        while above:
-            yield Identifier(IdentifierType.DNS, above)
-            above = above.partition(".")[2]
 
 
 def _reusable(valid: Sequence[NameAuthorization], scope: Scope, profile: Profile) -> NameAuthorization | None:

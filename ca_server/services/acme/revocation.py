@@ -9,12 +9,12 @@ import hashlib
 
 from cryptography import x509
 
-from ca_server.core.acme.coverage import proven_names
+from ca_server.core.acme.coverage import names_above, proven_names
 from ca_server.core.acme.resources import Account, ChallengeType
 from ca_server.core.authorization import Principal, Role
 from ca_server.core.clock import to_epoch
 from ca_server.core.errors import CaError, Kind, refuse
-from ca_server.core.identifiers import Identifier, IdentifierType, parse_identifier
+from ca_server.core.identifiers import parse_identifier
 from ca_server.core.jose import Jwk
 from ca_server.services.acme.accounts import principal_of
 from ca_server.services.context import Context
@@ -104,18 +104,10 @@ def _holds_all_names(context: Context, account: Account, found: CertificateRecor
     names = [parse_identifier(each) for each in found.names]
     if not names:
         return False
-    standing = sorted({above for name in names for above in _names_above(name)})
+    standing = sorted({above for name in names for above in names_above(name)})
     with context.database.read() as connection:
         valid = authorizations.find_valid(connection, account.id, standing, to_epoch(context.clock.now()))
     return proven_names(names, valid, tuple(ChallengeType)) == frozenset(names)
-
-
-def _names_above(name: Identifier) -> list[Identifier]:
-    """Every identifier whose authorization could stand for a name: its own, and its ancestors' (RFC 9444)."""
-    if name.type is not IdentifierType.DNS:
-        return [name]
-    labels = name.value.removeprefix("*.").split(".")
-    return [Identifier(IdentifierType.DNS, ".".join(labels[start:])) for start in range(len(labels))]
 
 
 def _without_key() -> dict[int, str]:
