@@ -44,7 +44,7 @@ class ExternalAccountKey:
     revoked_at: int | None
 
     def is_live(self, now: int) -> bool:
-        """Neither revoked nor past its end; accounts that it has bound may order."""
+        """Neither revoked nor past its end."""
         return self.revoked_at is None and now <= self.not_after
 
     def can_bind(self, now: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
@@ -11,6 +12,22 @@ from ca_server.store import inventory
 from ca_server.store.authorities import authority_chain, list_authorities
 from ca_server.store.inventory import CertificateFilter, CertificateRecord, Sort
 from ca_server.store.issuance import is_compromised
+from ca_server.store.renewal_flags import Flaggable, RenewalFlag, find_flag
+
+
+@dataclass(frozen=True, slots=True)
+class Urgency:
+    """Whether a certificate is to be renewed now, and the flag that says so if it is one."""
+
+    flag: RenewalFlag | None
+    forced: bool
+
+
+def find_urgency(connection: Connection, found: CertificateRecord) -> Urgency:
+    """What speaks for renewing at once: a flag of an officer, or that the certificate is spoiled."""
+    named = Flaggable(found.id, found.authority_id, found.serial_number, found.profile)
+    flag = find_flag(connection, named)
+    return Urgency(flag, forced=flag is not None or is_spoiled(connection, found))
 
 
 def find_named(

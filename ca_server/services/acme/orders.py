@@ -26,7 +26,7 @@ from ca_server.policy_store import PolicyStore
 from ca_server.services.acme.accounts import principal_of, require_may_order
 from ca_server.services.acme.order_limits import spend_order
 from ca_server.services.acme.planning import Times, plan_authorizations, plan_scopes
-from ca_server.services.acme.renewal import find_replaced, is_renewal_in_time
+from ca_server.services.acme.renewal import find_replaced
 from ca_server.services.context import Context, actor_of, new_id
 from ca_server.services.issuers import Issuers
 from ca_server.store import authorizations, orders
@@ -70,9 +70,9 @@ def create_order(
     principal = principal_of(account)
     _judge(rules, principal, profile, new, now)
     identifiers = frozenset(name.identifier for name in new.names)
-    replaced = new.replaces and find_replaced(context, account, new.replaces, identifiers)
-    in_time = new.replaces is not None and is_renewal_in_time(context, new.replaces, identifiers)
-    order = _stored(context, rules, account, profile, new, replaced or None)
+    replaced = None if new.replaces is None else find_replaced(context, account, new.replaces, identifiers)
+    replaces = None if replaced is None else replaced.certificate_id
+    order = _stored(rules, account, profile, new, replaces, now)
     data = {
         "account": account.id,
         "order": order.id,
@@ -85,7 +85,11 @@ def create_order(
     try:
         with context.database.write() as unit:
             # One free order a certificate, or a client could have as many as it likes by letting them fail.
-            is_free = in_time and not orders.was_replaced(unit.connection, order.replaces or "")
+            is_free = (
+                replaced is not None
+                and replaced.in_time
+                and not orders.was_replaced(unit.connection, replaced.certificate_id)
+            )
             limits = rules.settings.limits
             spend_order(unit, limits, account.id, new.names, order.created_at, is_free=is_free)
             order = replace(order, counted=int(not is_free))
@@ -224,14 +228,13 @@ def _rejected(violations: tuple[Violation, ...]) -> CaError:
 
 
 def _stored(
-    context: Context,
     rules: OrderRules,
     account: Account,
     profile: Profile,
     new: NewOrder,
     replaces: str | None,
+    now: datetime,
 ) -> StoredOrder:
-    now = context.clock.now()
     return StoredOrder(
         id=new_id(now),
         account_id=account.id,

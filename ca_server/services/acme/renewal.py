@@ -19,8 +19,8 @@ from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.identifiers import Identifier
 from ca_server.services.context import Context
 from ca_server.store import inventory
-from ca_server.store.renewal_flags import Flaggable, find_flag
-from ca_server.store.renewals import find_named, is_spoiled
+from ca_server.store.inventory import CertificateRecord
+from ca_server.store.renewals import Urgency, find_named, find_urgency
 from ca_server.store.replacements import find_replacement, give_up_failed
 
 
@@ -32,6 +32,18 @@ class RenewalInfo:
     end: datetime
     explanation_url: str | None
     retry_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """The certificate that an order replaces; `in_time` if it does so when its owner is told to.
+
+    Only with no other names is it a renewal: such an order is free of limits (RFC 9773 §5). At any time, an
+    account could be replacing for ever what was just made.
+    """
+
+    certificate_id: str
+    in_time: bool
 
 
 def renewal_info(context: Context, certid: str) -> RenewalInfo:
@@ -46,38 +58,25 @@ def renewal_info(context: Context, certid: str) -> RenewalInfo:
         found = find_named(connection, wanted.key_identifier, wanted.serial_number, now)
         if found is None:
             raise refuse(Kind.NOT_FOUND, "ACME-CERTID-UNKNOWN", "no such certificate was issued here")
-        named = Flaggable(found.id, found.authority_id, found.serial_number, found.profile)
-        flag = find_flag(connection, named)
-        forced = flag is not None or is_spoiled(connection, found)
-    start, end = suggested_window(found.not_before, found.not_after, wanted.serial_number, now, forced=forced)
+        urgency = find_urgency(connection, found)
+    start, end = _window(found, urgency, now)
     return RenewalInfo(
         start=start,
         end=end,
-        explanation_url=flag.explanation_url if flag else None,
+        explanation_url=urgency.flag.explanation_url if urgency.flag else None,
         retry_after=poll_interval(found.not_before, found.not_after),
     )
 
 
-def is_renewal_in_time(context: Context, certid: str, identifiers: frozenset[Identifier]) -> bool:
-    """Whether an order renews this certificate, with no other names, in the time that its owner is told.
-
-    Such an order is free of limits (RFC 9773 §5). At any time it would be replacing for ever what was just
-    made, and with other names it is no renewal of theirs.
-
-    Raises:
-        CaError: as `renewal_info`.
-    """
-    wanted = parse_certid(certid)
-    now = context.clock.now()
-    with context.database.read() as connection:
-        found = find_named(connection, wanted.key_identifier, wanted.serial_number, now)
-    if found is None or not {str(each) for each in identifiers} <= set(found.names):
-        return False
-    return renewal_info(context, certid).start <= now
+def _window(found: CertificateRecord, urgency: Urgency, now: datetime) -> tuple[datetime, datetime]:
+    serial_number = int(found.serial_number, 16)
+    return suggested_window(found.not_before, found.not_after, serial_number, now, forced=urgency.forced)
 
 
-def find_replaced(context: Context, account: Account, certid: str, identifiers: frozenset[Identifier]) -> str:
-    """The id of the certificate that a new order of these names may say it replaces (RFC 9773 §5).
+def find_replaced(
+    context: Context, account: Account, certid: str, identifiers: frozenset[Identifier]
+) -> Replaced:
+    """The certificate that a new order of these names may say it replaces (RFC 9773 §5).
 
     Raises:
         CaError: malformed, `ACME-CERTID`, or `ACME-REPLACES`: this account has no such certificate, or it
@@ -86,21 +85,22 @@ def find_replaced(context: Context, account: Account, certid: str, identifiers: 
     wanted = parse_certid(certid)
     now = context.clock.now()
     epoch = to_epoch(now)
+    names = {str(each) for each in identifiers}
     with context.database.read() as connection:
         found = find_named(connection, wanted.key_identifier, wanted.serial_number, now)
-        replacement = find_replacement(connection, found.id, epoch) if found else None
-    if found is None or found.principal_id != f"account:{account.id}":
-        raise _not_to_be_replaced("this account has no such certificate")
-    if not {str(each) for each in identifiers} & set(found.names):
-        raise _not_to_be_replaced("the certificate to be replaced has none of the names of this order")
-    if replacement is None:
-        return found.id
-    if replacement.status is not Status.INVALID:
+        if found is None or found.principal_id != f"account:{account.id}":
+            raise _not_to_be_replaced("this account has no such certificate")
+        if not names.intersection(found.names):
+            raise _not_to_be_replaced("the certificate to be replaced has none of the names of this order")
+        replacement = find_replacement(connection, found.id, epoch)
+        begin, _ = _window(found, find_urgency(connection, found), now)
+    if replacement is not None and replacement.status is not Status.INVALID:
         raise refuse(Kind.CONFLICT, "ACME-REPLACED", "another order replaces this certificate already")
-    with context.database.write() as unit:
-        if give_up_failed(unit, found.id, epoch):
-            unit.commit_unaudited("an order that could become nothing any more says so")
-    return found.id
+    if replacement is not None:
+        with context.database.write() as unit:
+            if give_up_failed(unit, found.id, epoch):
+                unit.commit_unaudited("an order that could become nothing any more says so")
+    return Replaced(found.id, in_time=begin <= now and names.issubset(found.names))
 
 
 def certid_text(context: Context, certificate_id: str) -> str | None:
