@@ -31,9 +31,9 @@ from ca_server.services.acme.finalize import Completion, finalize
 from ca_server.services.acme.orders import NewOrder, OrderRules, create_order, find_order, list_orders
 from ca_server.services.context import process_actor
 from ca_server.services.recover import RecoverySettings
-from ca_server.store import authorizations
-from ca_server.store.authorizations import Attempt
+from ca_server.store import validations
 from ca_server.store.engine import Database
+from ca_server.store.validations import Attempt
 from tests import world
 from tests.fakes.crash_matrix import Steps, in_child
 from tests.fixtures.acme_keys import make_account_key
@@ -101,10 +101,10 @@ def _prove(issuance: compose.Issuance, account: Account, order: Order) -> None:
     }
     event = context.event("validation.done", process_actor("worker"), data)
     with context.database.write() as unit:
-        task = authorizations.read_validation_task(unit.connection, challenge.id, now)
+        task = validations.read_validation_task(unit.connection, challenge.id, now)
         assert task is not None
         attempt = Attempt("success", now, None, {}, event.event_id, now + 3600)
-        assert authorizations.record_attempt(unit, task, attempt)
+        assert validations.record_attempt(unit, task, attempt)
         unit.commit(event)
 
 

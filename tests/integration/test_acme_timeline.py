@@ -19,8 +19,8 @@ from ca_server.services.acme.external_accounts import NewExternalAccountKey, cre
 from ca_server.services.acme.finalize import finalize
 from ca_server.services.acme.timeline import read_timeline, search_orders
 from ca_server.services.credentials import OPERATOR
-from ca_server.store import authorizations
-from ca_server.store.authorizations import Attempt
+from ca_server.store import validations
+from ca_server.store.validations import Attempt
 from tests.fixtures.acme_keys import make_account_key, make_binding
 from tests.fixtures.commands import sealkeeper
 from tests.fixtures.ordering import SETTINGS, URL, csr_for
@@ -51,9 +51,9 @@ def _attempt(ordering, account, authorization, outcome: str, problem: Problem | 
         None if outcome == "retry" else event.event_id,
     )
     with context.database.write() as unit:
-        task = authorizations.read_validation_task(unit.connection, challenge.id, now)
+        task = validations.read_validation_task(unit.connection, challenge.id, now)
         assert task is not None
-        assert authorizations.record_attempt(unit, task, attempt)
+        assert validations.record_attempt(unit, task, attempt)
         if outcome == "retry":
             unit.commit_unaudited("tried again")
         else:

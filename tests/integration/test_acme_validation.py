@@ -25,7 +25,7 @@ from ca_server.services.acme.authorizations import (
 )
 from ca_server.services.acme.challenge_checks import Prober
 from ca_server.services.acme.validate import LEASE_SECONDS, MAX_DEATHS, validate_once
-from ca_server.store import acme_tables, authorizations, tables
+from ca_server.store import acme_tables, tables, validations
 from tests import world
 from tests.fixtures.acme_keys import make_account_key
 from tests.fixtures.ordering import URL, Ordering
@@ -329,7 +329,7 @@ def test_an_attempt_with_a_key_that_was_changed_meanwhile_says_nothing(asked, ou
 
 
 def test_a_key_is_not_changed_between_the_last_look_at_it_and_the_outcome(asked, monkeypatch):
-    record = authorizations.record_attempt
+    record = validations.record_attempt
     jwk = parse_jwk(make_account_key().jwk)
     change = threading.Thread(target=change_key, args=(asked.context, LIMITS, asked.account, jwk))
 
@@ -339,7 +339,7 @@ def test_a_key_is_not_changed_between_the_last_look_at_it_and_the_outcome(asked,
         assert change.is_alive()
         return record(unit, task, attempt)
 
-    monkeypatch.setattr(authorizations, "record_attempt", record_late)
+    monkeypatch.setattr(validations, "record_attempt", record_late)
     assert asked.once(allow)
     change.join()
     assert asked.statuses == ("valid", "valid")

@@ -23,7 +23,7 @@ from ca_server.core.identifiers import parse_identifier
 from ca_server.outbound.resolver import DnsFailed
 from ca_server.services.acme.caa import AT_ONCE, CaaAsk, CaaChecks
 from ca_server.services.acme.challenge_checks import Prober
-from ca_server.store.authorizations import ValidationTask
+from ca_server.store.validations import ValidationTask
 from tests.fakes.certificates_for_alpn import alpn_context
 from tests.fakes.raw_server import answer, raw_server, redirect
 

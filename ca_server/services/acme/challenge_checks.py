@@ -26,7 +26,7 @@ from ca_server.outbound.fetcher import MAX_BODY, Fetcher
 from ca_server.outbound.resolver import Resolver
 from ca_server.outbound.tls_alpn import TlsAlpn
 from ca_server.services.acme.caa import require_caa
-from ca_server.store.authorizations import ValidationTask
+from ca_server.store.validations import ValidationTask
 
 _Check = Callable[[ValidationTask, Evidence, int], int | None]
 

@@ -13,9 +13,9 @@ from ca_server.core.errors import Kind, refuse
 from ca_server.core.roles import Action
 from ca_server.services.access import require_permission
 from ca_server.services.context import Context
-from ca_server.store import accounts, authorizations, orders
-from ca_server.store.authorizations import StoredAttempt
+from ca_server.store import accounts, authorizations, orders, validations
 from ca_server.store.orders import Finalization
+from ca_server.store.validations import StoredAttempt
 
 _ALIVE = {Status.PENDING, Status.VALID}
 _WORDS = {"issued": "a certificate was issued", "intent": "is being signed", "abandoned": "was given up"}
@@ -69,7 +69,7 @@ def read_timeline(context: Context, principal: Principal, order_id: str) -> Time
         if order is None:
             raise refuse(Kind.NOT_FOUND, "ACME-UNKNOWN", "there is no such order")
         found = authorizations.list_authorizations(connection, order.authorization_ids, now)
-        attempts = authorizations.list_attempts(connection, order_id)
+        attempts = validations.list_attempts(connection, order_id)
         finalizations = orders.list_finalizations(connection, order_id)
         refusal = orders.find_refusal(connection, order_id)
         account = accounts.find_account(connection, order.account_id)

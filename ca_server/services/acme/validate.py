@@ -23,10 +23,10 @@ from ca_server.services.acme.authorizations import VALIDATE
 from ca_server.services.acme.pausing import record_outcome
 from ca_server.services.context import Context, new_id, process_actor
 from ca_server.services.metrics import ACME_VALIDATIONS
-from ca_server.store import authorizations, due_work
-from ca_server.store.authorizations import Attempt, ValidationTask
+from ca_server.store import due_work, validations
 from ca_server.store.due_work import Lease
 from ca_server.store.unit_of_work import UnitOfWork
+from ca_server.store.validations import Attempt, ValidationTask
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ def validate_once(context: Context, check: Check, settings: AcmeConfig) -> bool:
         return False
     with context.database.read() as connection:
         _, _, challenge_id = lease.subject.partition("/")
-        task = authorizations.read_validation_task(connection, challenge_id, _now(context))
+        task = validations.read_validation_task(connection, challenge_id, _now(context))
     if task is None:
         _drop(context, lease)
     else:
@@ -116,7 +116,7 @@ def _store(context: Context, settings: AcmeConfig, lease: Lease, task: Validatio
     now = _now(context)
     attempt, event = _judge(context, settings, task, seen, now)
     with context.database.write() as unit:
-        wanted = authorizations.read_validation_task(unit.connection, task.challenge_id, now, hold=True)
+        wanted = validations.read_validation_task(unit.connection, task.challenge_id, now, hold=True)
         if wanted is not None and wanted.thumbprint != task.thumbprint:
             due_work.put_back(unit, lease, now=now)
             unit.commit_unaudited("an attempt that proves nothing for the new key, and is made again")
@@ -124,7 +124,7 @@ def _store(context: Context, settings: AcmeConfig, lease: Lease, task: Validatio
         if (
             wanted is not None
             and _give_back(unit, lease, attempt, now)
-            and authorizations.record_attempt(unit, task, attempt)
+            and validations.record_attempt(unit, task, attempt)
         ):
             if event is None:
                 unit.commit_unaudited("an attempt that is made again; the last one has an event")
