@@ -21,6 +21,7 @@ from ca_server.config import Config
 from ca_server.core.acme.resources import PROTOCOL as ACME
 from ca_server.core.audit.note import parse_verifier_key
 from ca_server.core.authorization import Mint, SealCheck
+from ca_server.core.est.resources import PROTOCOL as EST
 from ca_server.hsm.pkcs11 import open_token
 from ca_server.hsm.port import HsmRefused, KeyStore, Signer
 from ca_server.hsm.uri import KeyUri
@@ -53,7 +54,7 @@ from ca_server.worker import Job, Worker
 
 log = structlog.get_logger(__name__)
 
-PROTOCOLS = (ACME, "rest", "server")
+PROTOCOLS = (ACME, EST, "rest", "server")
 READY_SECONDS = 30
 EXIT_SIGNATURE_UNKNOWN = 70
 POLL_SECONDS = 0.2

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from ca_server.core.acme.settings import AcmeConfig
 from ca_server.core.document import Duration, Strict, broken, parse_document
 from ca_server.core.errors import CaError, Kind
+from ca_server.core.est.settings import EstConfig
 from ca_server.core.identifiers import IdentifierType, make_identifier
 from ca_server.hsm.settings import AbsolutePath, TokenConfig
 
@@ -139,6 +140,7 @@ class Config(Strict):
     crl: CrlConfig = CrlConfig()
     policies: PoliciesConfig = PoliciesConfig()
     acme: AcmeConfig | None = None
+    est: EstConfig | None = None
 
     @model_validator(mode="after")
     def _looks_outside(self) -> Self:

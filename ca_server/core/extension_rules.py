@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from ca_server.core.csr import Csr
 from ca_server.core.errors import Violation
-from ca_server.core.profile import AcmeRules, ExtensionRules
+from ca_server.core.profile import ExtensionRules
 from ca_server.core.profile_words import KEY_USAGES, purpose_oid
+from ca_server.core.protocol_rules import AcmeRules
 
 
 def extension_violations(csr: Csr, rules: ExtensionRules, habits: AcmeRules) -> Iterator[Violation]:

@@ -19,7 +19,8 @@ from ca_server.core.errors import CaError, Kind, Violation
 from ca_server.core.extension_rules import extension_violations
 from ca_server.core.identifiers import Identifier
 from ca_server.core.name_rules import name_violations
-from ca_server.core.profile import AcmeRules, Profile
+from ca_server.core.profile import Profile
+from ca_server.core.protocol_rules import AcmeRules
 from ca_server.core.public_keys import KeyFacts, key_violations
 from ca_server.core.signatures import KeyType, PublicKey, SignatureAlgorithm
 from ca_server.core.site import SiteRules

@@ -13,7 +13,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
-from ca_server.core.acme.resources import ChallengeType
 from ca_server.core.authorization import Role
 from ca_server.core.document import Duration, Strict, broken, parse_document
 from ca_server.core.errors import CaError
@@ -27,6 +26,7 @@ from ca_server.core.profile_words import (
     one_of,
     tuple_of_list,
 )
+from ca_server.core.protocol_rules import AcmeRules, EstRules
 from ca_server.core.site import KeyTypes
 
 Words = Annotated[tuple[str, ...], Field(max_length=100), BeforeValidator(tuple_of_list)]
@@ -193,23 +193,6 @@ class RequesterRules(Strict):
         return self
 
 
-class AcmeRules(Strict):
-    """What ACME asks of who wants this profile: which challenges count, and whether accounts are bound.
-
-    The ignored usages are what common clients ask for in their CSRs by habit: over ACME, and there alone,
-    asking for them is no reason to refuse, and they are not granted.
-    """
-
-    challenges: Annotated[
-        tuple[Annotated[ChallengeType, BeforeValidator(one_of(ChallengeType))], ...],
-        Field(min_length=1),
-        BeforeValidator(tuple_of_list),
-    ] = tuple(ChallengeType)
-    external_account_required: bool = False
-    ignored_key_usage: Annotated[tuple[KeyUsageWord, ...], BeforeValidator(tuple_of_list)] = ()
-    ignored_extended_key_usage: Annotated[tuple[PurposeWord, ...], BeforeValidator(tuple_of_list)] = ()
-
-
 class Profile(Strict):
     """One profile; equal files give equal profiles."""
 
@@ -222,6 +205,7 @@ class Profile(Strict):
     names: NameRules
     extensions: ExtensionRules
     acme: AcmeRules = AcmeRules()
+    est: EstRules = EstRules()
     _sha256: str = PrivateAttr(default="")
 
     @property

@@ -21,6 +21,7 @@ from ca_server.core.tbs import build_certificate
 from ca_server.policy_store import PolicyStore
 from ca_server.services.acme.claims import OrderClaim
 from ca_server.services.context import Context, actor_of, new_id
+from ca_server.services.est.claims import EnrolmentClaim
 from ca_server.services.issuers import Issuers
 from ca_server.services.lane import Lane
 from ca_server.services.linting import LintMemory
@@ -33,6 +34,7 @@ from ca_server.services.outcome import (
 )
 from ca_server.services.recover import resume_entry
 from ca_server.services.stored_intent import IntentCheck
+from ca_server.store.enrolments import SecretSpent
 from ca_server.store.issuance import (
     StoredIdempotencyKey,
     StoredIntent,
@@ -61,7 +63,7 @@ class Idempotency:
 class CertificateRequest:
     """What a door hands to the gate once the protocol has authorized it.
 
-    `claim` is the ACME order that it is made for, taken together with the intent.
+    `claim` is the ACME order or the enrolment that it is made for, taken together with the intent.
     """
 
     csr: Csr
@@ -69,7 +71,7 @@ class CertificateRequest:
     not_before: datetime | None = None
     not_after: datetime | None = None
     idempotency: Idempotency | None = None
-    claim: OrderClaim | None = None
+    claim: OrderClaim | EnrolmentClaim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ class Gate:
         Raises:
             CaError: forbidden (no seal), the kind of the first broken rule with all that were broken,
                 conflict (`IDEMPOTENCY-REUSED`), not_ready (`ACME-ORDER-NOT-READY`: somebody else claimed
-                the order, or an authorization ended), or unavailable with `retry_after`.
+                the order, or an authorization ended), unauthenticated (`EST-SECRET-SPENT`), or unavailable
+                with `retry_after`.
         """
         self._seals.require(request.authorization)
         known = self._known(request)
@@ -119,6 +122,9 @@ class Gate:
             return self._lane.submit(entry)
         except OrderTaken as error:
             raise refuse(Kind.NOT_READY, "ACME-ORDER-NOT-READY", "the order is not ready") from error
+        except SecretSpent as error:
+            detail = "this enrolment secret is used up; ask for another one"
+            raise refuse(Kind.UNAUTHENTICATED, "EST-SECRET-SPENT", detail) from error
         except BrokenRule as error:
             known = self._known(request)
             if known.key is None:
@@ -253,6 +259,7 @@ class Gate:
                 "policy_sha256": fields.profile.sha256,
                 "request": stored.id,
                 "protocol": stored.protocol,
+                **(request.claim.told if isinstance(request.claim, EnrolmentClaim) else {}),
             },
         )
         intent = StoredIntent(
@@ -286,7 +293,7 @@ class Gate:
         )
         with self._context.database.write() as unit:
             insert_refused_request(unit, stored, refusal.violations, refusal.detail)
-            if request.claim is not None:
+            if isinstance(request.claim, OrderClaim):
                 link_finalization(unit, stored.id, request.claim.order_id)
             unit.commit(event)
 

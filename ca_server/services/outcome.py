@@ -18,6 +18,7 @@ from ca_server.core.identifiers import Identifier, identifier_of
 from ca_server.core.signatures import PublicKey, spki_sha256
 from ca_server.services.acme.claims import OrderClaim, take_orders
 from ca_server.services.context import Context
+from ca_server.services.est.claims import EnrolmentClaim, take_enrolments
 from ca_server.store.issuance import (
     AlreadySettled,
     StoredCertificate,
@@ -41,7 +42,7 @@ class NewIntent:
     request: StoredRequest
     event: Event
     key: StoredIdempotencyKey | None
-    claim: OrderClaim | None = None
+    claim: OrderClaim | EnrolmentClaim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Outcomes:
             BrokenRule: a serial number or idempotency key is taken; nothing was stored.
             KeyReported: a key of the batch is on the compromise list by now; nothing was stored.
             OrderTaken: an ACME order is not ready (any more); nothing was stored.
+            SecretSpent: an enrolment secret has no use left; nothing was stored.
             CaError: unavailable, the database is away.
         """
         new = [(entry.intent, entry.new) for entry in entries if entry.new]
@@ -118,7 +120,11 @@ class Outcomes:
                 [intent for intent, _ in new],
                 [each.key for _, each in new if each.key],
             )
-            take_orders(unit, [(each.claim, intent) for intent, each in new if each.claim])
+            claims = [(each.claim, intent) for intent, each in new]
+            take_orders(unit, [(claim, intent) for claim, intent in claims if isinstance(claim, OrderClaim)])
+            take_enrolments(
+                unit, [(claim, intent) for claim, intent in claims if isinstance(claim, EnrolmentClaim)]
+            )
             unit.commit(*(each.event for _, each in new))
 
     def store_certificates(self, batch: Sequence[Signed]) -> list[IssuedCertificate | CaError]:

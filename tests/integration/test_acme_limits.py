@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import func, select
 
 from ca_server.core.acme.resources import OrderName
-from ca_server.core.acme.settings import AcmeLimits, Rate
+from ca_server.core.acme.settings import AcmeLimits
 from ca_server.core.clock import to_epoch
 from ca_server.core.errors import CaError, Kind
 from ca_server.core.identifiers import parse_identifier
+from ca_server.core.rates import Rate
 from ca_server.services.acme.limits import count_failure, forget_full_buckets, spend
 from ca_server.services.acme.order_limits import count_certificates, spend_order
 from ca_server.services.context import Context

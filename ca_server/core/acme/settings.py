@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Self
 
@@ -12,28 +11,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ca_server.core.document import Duration, Strict, broken
 from ca_server.core.profile_words import tuple_of_list
+from ca_server.core.rates import Rate, RateText
 
-_RATE = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,6})([dhms])")
-_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _RESOLVER = re.compile(r"(\[[0-9a-f:]+\]|[0-9.]+):([0-9]{1,5})")
 _DOMAIN = re.compile(
     r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """So many in so many seconds, as `300/3h` writes it."""
-
-    count: int
-    seconds: int
-
-
-def _rate(value: object) -> object:
-    match = _RATE.fullmatch(value) if isinstance(value, str) else None
-    if not match:
-        raise broken("CONFIG-RATE", "use a number in a length of time, such as 300/3h")
-    return Rate(count=int(match[1]), seconds=int(match[2]) * _UNITS[match[3]])
 
 
 def _network(text: str) -> str:
@@ -70,7 +53,6 @@ def _web_url(text: str) -> str:
     return text
 
 
-RateText = Annotated[Rate, BeforeValidator(_rate)]
 WebURL = Annotated[str, Field(max_length=500), AfterValidator(_web_url)]
 Networks = Annotated[
     tuple[Annotated[str, AfterValidator(_network)], ...],

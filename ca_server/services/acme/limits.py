@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ca_server.core.acme.settings import AcmeLimits, Rate
+from ca_server.core.acme.settings import AcmeLimits
 from ca_server.core.clock import to_epoch
 from ca_server.core.errors import CaError, Kind, Violation
 from ca_server.core.identifiers import Identifier
+from ca_server.core.rates import Rate
 from ca_server.services.context import Context
 from ca_server.store import rate_limits
 from ca_server.store.rate_limits import bucket_of

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from ca_server.core.acme.settings import AcmeConfig, AcmeLimits, Rate
+from ca_server.core.acme.settings import AcmeConfig, AcmeLimits
 from ca_server.core.document import parse_document
 from ca_server.core.errors import CaError
+from ca_server.core.rates import Rate
 
 LEAST = 'caa_identities = ["ca.example.com"]\n'
 

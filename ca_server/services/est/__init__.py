@@ -1,0 +1,1 @@
+"""EST's use cases: who may enrol, with what proof, and how often."""

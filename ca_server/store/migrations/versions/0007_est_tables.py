@@ -1,0 +1,127 @@
+"""Enrolment secrets and enrolments of EST, and approvals of requests."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+_FROZEN = ("approval", "enrolment")
+_KEEP_ROWS = ("enrolment_secret",)
+_NEVER = {"enrolment_secret": "NEW.uses < OLD.uses OR NEW.max_uses <> OLD.max_uses"}
+
+
+def upgrade() -> None:
+    _create_tables()
+    if op.get_bind().dialect.name == "sqlite":
+        _guard_sqlite()
+    else:
+        _guard_postgresql()
+
+
+def _create_tables() -> None:
+    op.create_table(
+        "enrolment_secret",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("owner", sa.String(length=128), nullable=False),
+        sa.Column("profile", sa.String(length=64), nullable=False),
+        sa.Column("names", sa.Text(), nullable=False),
+        sa.Column("max_uses", sa.Integer(), nullable=False),
+        sa.Column("uses", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("not_after", sa.BigInteger(), nullable=False),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("event_id", sa.String(length=36), nullable=False),
+        sa.CheckConstraint("uses <= max_uses", name="enrolment_secret_uses"),
+        _event("enrolment_secret"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_enrolment_secret")),
+        sa.UniqueConstraint("event_id", name=op.f("uq_enrolment_secret_event_id")),
+    )
+    op.create_table(
+        "enrolment",
+        sa.Column("request_id", sa.String(length=36), nullable=False),
+        sa.Column("secret_id", sa.String(length=36), nullable=True),
+        sa.Column("predecessor_id", sa.String(length=64), nullable=True),
+        sa.Column("renewals", sa.Integer(), nullable=False),
+        sa.Column("first_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["request_id"], ["certificate_request.id"], name=op.f("fk_enrolment_request_id")
+        ),
+        sa.ForeignKeyConstraint(["secret_id"], ["enrolment_secret.id"], name=op.f("fk_enrolment_secret_id")),
+        sa.ForeignKeyConstraint(
+            ["predecessor_id"], ["certificate.id"], name=op.f("fk_enrolment_predecessor_id")
+        ),
+        sa.PrimaryKeyConstraint("request_id", name=op.f("pk_enrolment")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_enrolment_secret_id"), "enrolment", ["secret_id"], unique=False)
+    op.create_index(op.f("ix_enrolment_predecessor_id"), "enrolment", ["predecessor_id"], unique=False)
+    op.create_table(
+        "approval",
+        sa.Column("request_id", sa.String(length=36), nullable=False),
+        sa.Column("principal_id", sa.String(length=128), nullable=False),
+        sa.Column("decision", sa.String(length=8), nullable=False),
+        sa.Column("comment", sa.Text(), nullable=False),
+        sa.Column("decided_at", sa.BigInteger(), nullable=False),
+        sa.Column("event_id", sa.String(length=36), nullable=False),
+        _event("approval"),
+        sa.ForeignKeyConstraint(
+            ["request_id"], ["certificate_request.id"], name=op.f("fk_approval_request_id")
+        ),
+        sa.PrimaryKeyConstraint("request_id", "principal_id", name=op.f("pk_approval")),
+        sa.UniqueConstraint("event_id", name=op.f("uq_approval_event_id")),
+        sqlite_with_rowid=False,
+    )
+
+
+def _event(table: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(
+        ["event_id"],
+        ["audit_event.event_id"],
+        name=op.f(f"fk_{table}_event_id"),
+        initially="DEFERRED",
+        deferrable=True,
+    )
+
+
+def _guard_sqlite() -> None:
+    for table in (*_FROZEN, *_KEEP_ROWS):
+        op.execute(
+            f"CREATE TRIGGER {table}_keep BEFORE DELETE ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} rows are never deleted'); END"
+        )
+    for table in _FROZEN:
+        op.execute(
+            f"CREATE TRIGGER {table}_freeze BEFORE UPDATE ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} rows are never changed'); END"
+        )
+    for table, forbidden in _NEVER.items():
+        op.execute(
+            f"CREATE TRIGGER {table}_forward BEFORE UPDATE ON {table} WHEN {forbidden} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} never goes back'); END"
+        )
+
+
+def _guard_postgresql() -> None:
+    for table in (*_FROZEN, *_KEEP_ROWS):
+        op.execute(
+            f"CREATE TRIGGER {table}_keep BEFORE DELETE ON {table} "
+            "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+        )
+        op.execute(
+            f"CREATE TRIGGER {table}_keep_all BEFORE TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+        )
+    for table in _FROZEN:
+        op.execute(
+            f"CREATE TRIGGER {table}_freeze BEFORE UPDATE ON {table} "
+            "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+        )
+    for table, forbidden in _NEVER.items():
+        op.execute(
+            f"CREATE TRIGGER {table}_forward BEFORE UPDATE ON {table} FOR EACH ROW "
+            f"WHEN ({forbidden}) EXECUTE FUNCTION refuse_change()"
+        )
