@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.signatures import key_type_of, spki_sha256
 from ca_server.services.context import Context
-from ca_server.store.authorities import find_authority_of_key
+from ca_server.store.authorities import StoredAuthority, authority_chain, find_authority_of_key
 
 MAX_FILE_BYTES = 64 * 1024
 MAX_CERTIFICATES = 10
@@ -44,23 +44,36 @@ def read_cross_chains(context: Context, paths: Sequence[Path]) -> tuple[CrossCha
 def _chain(context: Context, path: Path) -> CrossChain:
     certificates = _read(path)
     _check_links(path, certificates, context.clock.now())
-    crossed = certificates[0]
-    public_key = crossed.public_key()
-    with context.database.read() as connection:
-        authority = (
-            find_authority_of_key(connection, spki_sha256(public_key))  # type: ignore[arg-type]
-            if key_type_of(public_key)
-            else None
-        )
-    own = x509.load_der_x509_certificate(authority.certificate_der) if authority else None
-    if authority is None or own is None or own.subject.public_bytes() != crossed.subject.public_bytes():
+    crossed, last = certificates[0], certificates[-1]
+    chain = _own_chain(context, crossed)
+    own = x509.load_der_x509_certificate(chain[0].certificate_der) if chain else None
+    if own is None or own.subject.public_bytes() != crossed.subject.public_bytes():
         raise _refused(
             path, "its first certificate has not the key and the subject of one of our authorities"
         )
-    if own.issuer == crossed.issuer:
+    # A root's successor often has its name (RFC 4210 §4.4): only its key tells another issuer.
+    if _is_issued_by(crossed, x509.load_der_x509_certificate(chain[:2][-1].certificate_der)):
         raise _refused(path, "its first certificate has the issuer that our own certificate has")
-    last = certificates[-1]
-    return CrossChain(authority.id, certificates[:-1] if last.issuer == last.subject else certificates)
+    return CrossChain(chain[0].id, certificates[:-1] if _is_issued_by(last, last) else certificates)
+
+
+def _own_chain(context: Context, crossed: x509.Certificate) -> list[StoredAuthority]:
+    """The authority of ours that has its key, and those above; empty where none has."""
+    public_key = crossed.public_key()
+    if key_type_of(public_key) is None:
+        return []
+    with context.database.read() as connection:
+        found = find_authority_of_key(connection, spki_sha256(public_key))  # type: ignore[arg-type]
+        return authority_chain(connection, found.id) if found else []
+
+
+def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """By name and by signature."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return True
 
 
 def _read(path: Path) -> tuple[x509.Certificate, ...]:
@@ -89,11 +102,8 @@ def _check_links(path: Path, certificates: Sequence[x509.Certificate], now: date
             is_authority = False
         if not is_authority:
             raise _refused(path, "a certificate is not an authority's")
-    for subject, issuer in pairwise(certificates):
-        try:
-            subject.verify_directly_issued_by(issuer)
-        except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
-            raise _refused(path, "a certificate is not issued by the one after it") from error
+    if not all(_is_issued_by(subject, issuer) for subject, issuer in pairwise(certificates)):
+        raise _refused(path, "a certificate is not issued by the one after it")
 
 
 def _refused(path: Path, detail: str) -> CaError:
