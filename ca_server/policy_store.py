@@ -1,7 +1,7 @@
 """The policies in force: read whole and checked whole when a process starts, from one directory.
 
-A directory holds `keys.toml`, `identifiers.toml` and `profiles/NAME.toml`, and nothing else that ends in
-`.toml`: a file that would be ignored is a mistake, and refused.
+A directory holds `keys.toml`, `identifiers.toml`, perhaps `approvals.toml`, and `profiles/NAME.toml`, and
+nothing else that ends in `.toml`: a file that would be ignored is a mistake, and refused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from ca_server.core.approvals import ApprovalRules, parse_approval_rules
 from ca_server.core.document import MAX_DOCUMENT_BYTES
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.profile import Profile, parse_profile
@@ -23,6 +24,7 @@ _DEBIAN_LINE = re.compile(r"[0-9a-f]{20}")
 
 _KEYS = "keys.toml"
 _NAMES = "identifiers.toml"
+_APPROVALS = "approvals.toml"
 
 
 class PolicyStore:
@@ -42,6 +44,11 @@ class PolicyStore:
         self.site = SiteRules(
             parse_key_floor(_take(contents, _KEYS), source=_KEYS),
             parse_name_floor(_take(contents, _NAMES), source=_NAMES),
+        )
+        self.approvals = (
+            parse_approval_rules(contents[_APPROVALS], source=_APPROVALS)
+            if _APPROVALS in contents
+            else ApprovalRules()
         )
         self._profiles = _profiles(contents)
         self.debian_weak_keys = read_debian_lists(debian_lists)
@@ -118,7 +125,7 @@ def _take(contents: Mapping[str, bytes], name: str) -> bytes:
 def _profiles(contents: Mapping[str, bytes]) -> dict[str, Profile]:
     found: dict[str, Profile] = {}
     for name, data in contents.items():
-        if name in {_KEYS, _NAMES}:
+        if name in {_KEYS, _NAMES, _APPROVALS}:
             continue
         profile = parse_profile(data, source=name)
         if name != f"profiles/{profile.name}.toml":

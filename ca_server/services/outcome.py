@@ -19,6 +19,7 @@ from ca_server.core.signatures import PublicKey, spki_sha256
 from ca_server.services.acme.claims import OrderClaim, take_orders
 from ca_server.services.context import Context
 from ca_server.services.est.claims import EnrolmentClaim, take_enrolments
+from ca_server.store.approvals import take_pending
 from ca_server.store.issuance import (
     AlreadySettled,
     StoredCertificate,
@@ -37,12 +38,13 @@ from ca_server.store.unit_of_work import BrokenRule
 
 @dataclass(frozen=True, slots=True)
 class NewIntent:
-    """What T1 stores with an intent that is not in the database yet."""
+    """What T1 stores with an intent that is not in the database yet; a request that `waited` is in it."""
 
     request: StoredRequest
     event: Event
     key: StoredIdempotencyKey | None
     claim: OrderClaim | EnrolmentClaim | None = None
+    waited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class Outcomes:
             KeyReported: a key of the batch is on the compromise list by now; nothing was stored.
             OrderTaken: an ACME order is not ready (any more); nothing was stored.
             SecretSpent: an enrolment secret has no use left; nothing was stored.
+            RequestTaken: a request waits for officers no more; nothing was stored.
             CaError: unavailable, the database is away.
         """
         new = [(entry.intent, entry.new) for entry in entries if entry.new]
@@ -114,9 +117,10 @@ class Outcomes:
             # The key may have been reported since the gate looked; after T1 an outcome is owed.
             if any(is_compromised(unit.connection, entry.summary.spki_sha256) for entry in entries):
                 raise KeyReported
+            take_pending(unit, [each.request.id for _, each in new if each.waited])
             insert_intents(
                 unit,
-                [each.request for _, each in new],
+                [each.request for _, each in new if not each.waited],
                 [intent for intent, _ in new],
                 [each.key for _, each in new if each.key],
             )

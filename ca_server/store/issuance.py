@@ -133,13 +133,14 @@ def insert_intents(
     intents: Sequence[StoredIntent],
     keys: Sequence[StoredIdempotencyKey],
 ) -> None:
-    """T1: everything that must be known before a key is used.
+    """T1: everything that must be known before a key is used; `requests` are those not stored before.
 
     Raises:
         BrokenRule: a serial number or idempotency key is taken.
     """
     connection = unit.connection
-    _INSERT_REQUEST.run_many(connection, [_request_row(each, "intent") for each in requests])
+    if requests:
+        _INSERT_REQUEST.run_many(connection, [_request_row(each, "intent") for each in requests])
     _INSERT_INTENT.run_many(
         connection, [{**_row(each, _INTENT_COLUMNS), "state": "intent"} for each in intents]
     )
@@ -155,6 +156,16 @@ def insert_refused_request(
     row["rule_ids"] = json.dumps(sorted({violation.rule_id for violation in violations}))
     row["detail"] = detail
     _INSERT_REQUEST.run(unit.connection, row)
+
+
+def insert_pending_request(unit: UnitOfWork, request: StoredRequest, key: StoredIdempotencyKey) -> None:
+    """Keep a request that waits for officers, found again by its idempotency key.
+
+    Raises:
+        BrokenRule: the idempotency key is taken.
+    """
+    _INSERT_REQUEST.run(unit.connection, _request_row(request, "pending"))
+    _INSERT_KEY.run(unit.connection, _row(key, _KEY_COLUMNS))
 
 
 def settle_intents(

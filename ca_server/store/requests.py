@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from ca_server.store.tables import certificate_request, compromised_key
 
@@ -22,10 +22,12 @@ class PastRequest:
     created_at: int
     protocol: str
     principal_id: str
+    profile: str
     csr_der: bytes
     requested: dict[str, Any]
     status: str
     rule_ids: tuple[str, ...]
+    detail: str
 
 
 def requests_since(connection: Connection, *, profile: str, created_at: int) -> Iterator[PastRequest]:
@@ -47,8 +49,16 @@ def requests_since(connection: Connection, *, profile: str, created_at: int) -> 
 
 
 def find_past_request(connection: Connection, request_id: str) -> PastRequest:
-    """One stored request; its intent's foreign key says that it is there."""
+    """One stored request; a foreign key says that it is there."""
     return _past_request(connection.execute(_select().where(certificate_request.c.id == request_id)).one())
+
+
+def past_requests(connection: Connection, *conditions: ColumnElement[bool], limit: int) -> list[PastRequest]:
+    """Requests of which something holds, oldest first."""
+    rows = connection.execute(
+        _select().where(*conditions).order_by(certificate_request.c.id).limit(limit)
+    ).all()
+    return [_past_request(row) for row in rows]
 
 
 def compromised_keys(connection: Connection) -> frozenset[str]:
@@ -66,8 +76,10 @@ def _past_request(row: Row[Any]) -> PastRequest:
         created_at=row.created_at,
         protocol=row.protocol,
         principal_id=row.principal_id,
+        profile=row.profile,
         csr_der=bytes(row.csr_der),
         requested=json.loads(row.requested),
         status=row.status,
         rule_ids=tuple(json.loads(row.rule_ids)),
+        detail=row.detail,
     )

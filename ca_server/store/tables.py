@@ -130,6 +130,14 @@ certificate_request = Table(
     # The id is the key of every look-up and sorts by time: on SQLite one tree serves for two.
     sqlite_with_rowid=False,
 )
+# Partial: what never waited does not touch it.
+Index(
+    "ix_certificate_request_pending",
+    certificate_request.c.principal_id,
+    certificate_request.c.id,
+    sqlite_where=text("status = 'pending'"),
+    postgresql_where=text("status = 'pending'"),
+)
 
 issuance_intent = Table(
     "issuance_intent",

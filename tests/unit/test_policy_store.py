@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from ca_server.core.approvals import ApprovalRules
 from ca_server.core.errors import CaError, Kind
 from ca_server.core.signatures import KeyType
 from ca_server.core.weak_keys import debian_fingerprint
@@ -41,7 +42,7 @@ def refused(directory, **options):
 def test_the_shipped_policies_load_with_the_digest_of_every_file():
     store = PolicyStore()
     assert store.names == SHIPPED
-    assert set(store.digests) == {"keys.toml", "identifiers.toml"} | {
+    assert set(store.digests) == {"approvals.toml", "keys.toml", "identifiers.toml"} | {
         f"profiles/{name}.toml" for name in SHIPPED
     }
     for name, digest in store.digests.items():
@@ -122,3 +123,16 @@ def test_without_the_package_the_list_is_empty(tmp_path):
 def test_a_list_that_is_not_debians_is_refused(tmp_path):
     (tmp_path / "blacklist.RSA-4096").write_text("deadbeef\n")
     assert refused(None, debian_lists=tmp_path) == (Kind.MALFORMED, ("POLICY-DEBIAN",))
+
+
+def test_without_a_file_for_approvals_its_defaults_are_in_force(policies):
+    (policies / "approvals.toml").unlink()
+    assert PolicyStore(policies).approvals == PolicyStore().approvals == ApprovalRules()
+
+
+@pytest.mark.parametrize(
+    "line", ["max_pending = 0", 'lifetime = "soon"', 'quorum = "all"', "retry_after = 60"]
+)
+def test_rules_for_approvals_that_are_not_right_keep_everything_from_loading(policies, line):
+    (policies / "approvals.toml").write_text(line)
+    assert refused(policies)[0] is Kind.MALFORMED

@@ -10,7 +10,14 @@ down_revision = "0006"
 
 _FROZEN = ("approval", "enrolment")
 _KEEP_ROWS = ("enrolment_secret",)
-_NEVER = {"enrolment_secret": "NEW.uses < OLD.uses OR NEW.max_uses <> OLD.max_uses"}
+_NEVER = {
+    "enrolment_secret": "NEW.uses < OLD.uses OR NEW.max_uses <> OLD.max_uses",
+    # What ended stays as it ended, and nothing comes back to wait.
+    "certificate_request": "NEW.status <> OLD.status AND "
+    "(NEW.status = 'pending' OR OLD.status NOT IN ('pending', 'intent'))",
+}
+# What officers approve is what was asked for, for ever.
+_ASKED = ("id", "created_at", "protocol", "principal_id", "profile", "csr_der", "requested")
 
 
 def upgrade() -> None:
@@ -75,6 +82,14 @@ def _create_tables() -> None:
         sa.UniqueConstraint("event_id", name=op.f("uq_approval_event_id")),
         sqlite_with_rowid=False,
     )
+    op.create_index(
+        "ix_certificate_request_pending",
+        "certificate_request",
+        ["principal_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("status = 'pending'"),
+        postgresql_where=sa.text("status = 'pending'"),
+    )
 
 
 def _event(table: str) -> sa.ForeignKeyConstraint:
@@ -103,6 +118,11 @@ def _guard_sqlite() -> None:
             f"CREATE TRIGGER {table}_forward BEFORE UPDATE ON {table} WHEN {forbidden} "
             f"BEGIN SELECT RAISE(ABORT, '{table} never goes back'); END"
         )
+    op.execute(
+        f"CREATE TRIGGER certificate_request_freeze BEFORE UPDATE OF {', '.join(_ASKED)} "
+        "ON certificate_request "
+        "BEGIN SELECT RAISE(ABORT, 'what was asked for is never changed'); END"
+    )
 
 
 def _guard_postgresql() -> None:
@@ -125,3 +145,7 @@ def _guard_postgresql() -> None:
             f"CREATE TRIGGER {table}_forward BEFORE UPDATE ON {table} FOR EACH ROW "
             f"WHEN ({forbidden}) EXECUTE FUNCTION refuse_change()"
         )
+    op.execute(
+        f"CREATE TRIGGER certificate_request_freeze BEFORE UPDATE OF {', '.join(_ASKED)} "
+        "ON certificate_request FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+    )
