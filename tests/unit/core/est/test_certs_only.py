@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 
-import pytest
 from asn1crypto import cms
 from cryptography import x509
 
