@@ -58,7 +58,8 @@ class EstConfig(Strict):
     """What all labels have in common; each profile that allows the protocol is a label by its own name.
 
     `default_profile` is what a client without a label gets; without one, it is told to give a label.
-    `wrap_for` are beginnings of User-Agent headers of clients that need lines of 76 characters.
+    `wrap_for` are beginnings of User-Agent headers of clients that get lines of 76 characters. strongSwan is
+    no case for it: it says nothing of itself, and reads base64 only where no line is broken.
     """
 
     default_profile: ProfileText | None = None
@@ -67,7 +68,7 @@ class EstConfig(Strict):
         tuple[Manufacturer, ...], Field(max_length=50), BeforeValidator(tuple_of_list)
     ] = ()
     line_length: LineLength = 0
-    wrap_for: Words = ("strongSwan",)
+    wrap_for: Words = ("libest", "Cisco EST client")
     retry_after: Duration = timedelta(minutes=1)
     limits: EstLimits = EstLimits()
 

@@ -25,7 +25,7 @@ def test_an_empty_section_opens_the_door_to_every_profile_by_its_own_name():
     settings = read("")
     assert settings.default_profile is None
     assert (settings.label, settings.manufacturer) == ((), ())
-    assert (settings.line_length, settings.wrap_for) == (0, ("strongSwan",))
+    assert (settings.line_length, settings.wrap_for) == (0, ("libest", "Cisco EST client"))
     assert settings.retry_after == timedelta(minutes=1)
     assert settings.limits == EstLimits()
 
