@@ -14,6 +14,7 @@ from ca_server.core.audit.note import parse_verifier_key
 from ca_server.logs import configure_logs
 from ca_server.outbound.resolver import Resolver
 from ca_server.own_tls import tls_files
+from ca_server.peer import with_peers
 from ca_server.publish.audit import audit_blueprint
 from ca_server.publish.crl import crl_blueprint
 from ca_server.publish.health import Checks
@@ -79,7 +80,7 @@ def _open_api(config: Config) -> Opened:
         nonces = open_nonce_store(context.database)
         closing.callback(nonces.close)
         acme = _acme_services(config, config.acme, issuance, chains, nonces)
-    return Opened(create_api_app(rest, publication, acme), closing.close)
+    return Opened(with_peers(create_api_app(rest, publication, acme)), closing.close)
 
 
 def _acme_services(

@@ -1,12 +1,10 @@
 """The lock on the door: who asks, by what proof, and whether their role may try this at all.
 
 Runs before a body is read. Two proofs are known: an API token, or the client certificate of the TLS
-connection. No header is believed to carry a certificate (R32).
+connection. A header that claims to carry one is refused, whatever else the request proves (R32).
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from flask import g, request
 
@@ -14,6 +12,7 @@ from ca_server.core.audit.record import Actor
 from ca_server.core.authorization import Principal
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.roles import Action
+from ca_server.peer import peer_of
 from ca_server.rest.bodies import require_json_object, require_single_query_parameters
 from ca_server.rest.routes import ACTIONS
 from ca_server.rest.services import services
@@ -54,25 +53,16 @@ def record_refusal(error: CaError, action: Action, actor: Actor) -> None:
 
 def _authenticate() -> Principal:
     """A token, when one is given, speaks alone: a bad token is not made good by a certificate."""
+    peer = peer_of(request.environ)
     authorization = request.headers.get("Authorization")
     if authorization is not None:
         scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise _credentials("the Authorization header is not a Bearer token")
         return authenticate_token(services().context, secret)
-    der = _client_certificate()
-    if der is None:
+    if peer.certificate is None:
         raise _credentials("give an API token or a client certificate")
-    return authenticate_client_certificate(services().context, der)
-
-
-def _client_certificate() -> bytes | None:
-    """The certificate whose key the client has proven to hold, as DER."""
-    connection: Any = request.environ.get("gunicorn.socket")
-    if not hasattr(connection, "getpeercert"):
-        return None
-    der: bytes | None = connection.getpeercert(True)
-    return der
+    return authenticate_client_certificate(services().context, peer.certificate)
 
 
 def _credentials(detail: str) -> CaError:
