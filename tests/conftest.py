@@ -2,7 +2,7 @@
 
 pytest_plugins = [
     "tests.fixtures.acme_accounts",
-    "tests.fixtures.acme_table",
+    "tests.fixtures.client_tables",
     "tests.fixtures.appliance",
     "tests.fixtures.database",
     "tests.fixtures.running",

@@ -18,7 +18,7 @@ from tests.conformance.acme.clients.lego import Lego
 from tests.conformance.acme.clients.scripted import Library, NodeClient
 from tests.conformance.acme.lab import Lab, start_lab
 from tests.conformance.acme.stories import STORIES, Case
-from tests.fixtures.acme_table import CELL
+from tests.fixtures.client_tables import ACME_TABLE
 
 pytestmark = [pytest.mark.hsm, pytest.mark.slow]
 
@@ -93,7 +93,7 @@ def cells(lab, request) -> Iterator[Cells]:
     ("kind", "capability"), KNOWN, ids=[f"{kind.__name__}-{each.name}".lower() for kind, each in KNOWN]
 )
 def test_client(cells, lab, kind, capability, record_property):
-    record_property(CELL, (kind.title, capability.value, lab.database))
+    record_property(ACME_TABLE.cell, (kind.title, capability.value, lab.database))
     cells.start(kind, capability).result()
 
 
