@@ -26,18 +26,26 @@ def extensions_of(fields: CertificateFields, issuer: IssuerFacts) -> list[Extens
     return found
 
 
+def usages_of(rules: ExtensionRules) -> list[Extension]:
+    """What the certificate's key may be used for: keyUsage, and extendedKeyUsage where the profile has it."""
+    usages = [_extension(_key_usage(rules), critical=True)]
+    if rules.extended_key_usage:
+        purposes = [purpose_oid(word) for word in rules.extended_key_usage]
+        usages.append(_extension(x509.ExtendedKeyUsage(purposes)))
+    return usages
+
+
 @lru_cache(maxsize=256)
 def _constant(profile: Profile, issuer: IssuerFacts) -> tuple[Extension, ...]:
     """What is the same in every certificate of one profile and one issuer."""
     rules = profile.extensions
+    key_usage, *purposes = usages_of(rules)
     found = [
         _extension(x509.BasicConstraints(rules.ca, rules.path_length), critical=True),
-        _extension(_key_usage(rules), critical=True),
+        key_usage,
         _extension(_authority_key_identifier(issuer.certificate)),
+        *purposes,
     ]
-    if rules.extended_key_usage:
-        purposes = [purpose_oid(word) for word in rules.extended_key_usage]
-        found.append(_extension(x509.ExtendedKeyUsage(purposes)))
     if rules.certificate_policies:
         found.append(_extension(_certificate_policies(rules)))
     if rules.crl_distribution_point and issuer.crl_urls:
