@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ca_server.core.errors import Kind, refuse
+from ca_server.tls_native import channel_binding
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -92,7 +93,7 @@ def _from_tls(connection: object, *, is_forged: bool) -> Peer:
         return Peer(is_forged=is_forged)
     return Peer(
         connection.getpeercert(binary_form=True),
-        partial(connection.get_channel_binding, "tls-unique"),
+        partial(channel_binding, connection),
         is_forged,
     )
 

@@ -18,6 +18,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from ca_server.patience import PatientSocket
 from ca_server.tls import TLSContext, TLSFiles
+from ca_server.tls_native import require_native_tls
 
 log = structlog.get_logger(__name__)
 
@@ -46,12 +47,18 @@ class Opened:
 
 
 class Door(BaseApplication):
-    """A gunicorn server without preload: `open_door` runs in each worker, after fork."""
+    """A gunicorn server without preload: `open_door` runs in each worker, after fork.
+
+    Raises:
+        CaError: unavailable; TLS cannot be served here as it must be.
+    """
 
     def __init__(self, settings: DoorSettings, open_door: Callable[[], Opened]) -> None:
         self._settings = settings
         self._open_door = open_door
         self._opened: Opened | None = None
+        if settings.tls:
+            require_native_tls(settings.tls.chain, settings.tls.key)
         super().__init__()  # type: ignore[no-untyped-call]
 
     def load_config(self) -> None:

@@ -1,4 +1,4 @@
-"""The TLS context of the HTTPS door: our certificate, and client certificates of our own authorities."""
+"""The TLS context of the HTTPS door: our certificate, and client certificates of anybody."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 import structlog
 
 from ca_server.patience import PatientTLSSocket
+from ca_server.tls_native import keep_no_sessions, take_any_certificate
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TLSFiles:
-    """Where the server's own certificate chain and key lie, and the authorities of clients."""
+    """Where the server's own certificate chain and key lie."""
 
     chain: Path
     key: Path
-    client_authorities: Path
 
 
 class TLSContext:
@@ -35,8 +35,8 @@ class TLSContext:
     def current(self) -> ssl.SSLContext:
         """The context of the files as they are now.
 
-        A client without a certificate is welcome; one with a certificate of strangers is not. What a
-        certificate allows is judged by `services.access`, with revocation.
+        A client is welcome without a certificate, and with any whose key it holds. What a certificate is
+        worth is judged by `services.access`, which can answer and write it down.
 
         Files that do not fit each other, as between a new key and the certificate for it, change nothing:
         the last ones that did are served on.
@@ -59,7 +59,7 @@ class TLSContext:
 
     def _stamp(self) -> tuple[int, ...]:
         """Changes when a file does; 0 is a file that is not there."""
-        files = (self._files.chain, self._files.key, self._files.client_authorities)
+        files = (self._files.chain, self._files.key)
         return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in files)
 
     def _make(self) -> ssl.SSLContext:
@@ -67,6 +67,7 @@ class TLSContext:
         context.sslsocket_class = PatientTLSSocket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self._files.chain, self._files.key)
-        context.load_verify_locations(self._files.client_authorities)
-        context.verify_mode = ssl.CERT_OPTIONAL
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        take_any_certificate(context)
+        keep_no_sessions(context)
         return context

@@ -33,5 +33,5 @@ if __name__ == "__main__":
     listen, seconds, *files = sys.argv[1:]
     PatientSocket.seconds = float(seconds)
     certificate, key = (Path(each) for each in files) if files else (None, None)
-    tls = TLSFiles(certificate, key, certificate) if certificate and key else None
+    tls = TLSFiles(certificate, key) if certificate and key else None
     Door(DoorSettings("small", listen, 1, THREADS, tls), open_door).run()

@@ -1,4 +1,4 @@
-"""The server's own certificate, through the real gate: issued when it is due, and the files beside it."""
+"""The server's own certificate, through the real gate: issued when it is due, with its authority."""
 
 from __future__ import annotations
 
@@ -15,22 +15,16 @@ from ca_server.tls import TLSContext
 pytestmark = [pytest.mark.hsm, pytest.mark.slow]
 
 
-def test_it_is_issued_once_for_a_key_and_the_authorities_of_clients_are_always_written(appliance, tmp_path):
+def test_it_is_issued_once_for_a_key_and_anew_for_another(appliance, tmp_path):
     key_file = tmp_path / "tls.key"
     shutil.copy(appliance.config.server.tls_key, key_file)
     server = appliance.config.server.model_copy(update={"tls_key": key_file})
     config = appliance.config.model_copy(update={"server": server})
     files = tls_files(config)
     assert renew_own_certificate(config, even_if_not_due=False)
-    authorities = files.client_authorities.read_bytes()
-    assert len(x509.load_pem_x509_certificates(authorities)) == 2
-
-    files.client_authorities.write_bytes(b"what stood there before an authority was imported")
+    leaf, above = x509.load_pem_x509_certificates(files.chain.read_bytes())
+    leaf.verify_directly_issued_by(above)
     assert renew_own_certificate(config, even_if_not_due=False) is None
-    assert files.client_authorities.read_bytes() == authorities
-    written = files.client_authorities.stat().st_mtime_ns
-    assert renew_own_certificate(config, even_if_not_due=False) is None
-    assert files.client_authorities.stat().st_mtime_ns == written
 
     context = TLSContext(files)
     before = context.current()

@@ -10,8 +10,7 @@ from tests.fixtures.https import self_signed
 
 @pytest.fixture
 def files(tmp_path):
-    chain, key = self_signed(tmp_path)
-    return TLSFiles(chain, key, chain)
+    return TLSFiles(*self_signed(tmp_path))
 
 
 @pytest.fixture
