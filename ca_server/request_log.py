@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Mapping
 
 import structlog
 from flask import Flask, Response, g, request
@@ -32,10 +33,14 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 log = structlog.get_logger(__name__)
 
 
-def install_request_log(app: Flask) -> None:
+def install_request_log(app: Flask, headers: Mapping[str, str] = HEADERS) -> None:
     """Put the id, the line, the measure and the headers around every request of an application."""
+
+    def end(response: Response) -> Response:
+        return _end(response, headers)
+
     app.before_request(_begin)
-    app.after_request(_end)
+    app.after_request(end)
 
 
 def _begin() -> None:
@@ -46,7 +51,7 @@ def _begin() -> None:
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
-def _end(response: Response) -> Response:
+def _end(response: Response, headers: Mapping[str, str]) -> Response:
     seconds = time.perf_counter() - g.started
     route = request.url_rule.rule if request.url_rule else "unmatched"
     # A method is whatever the client calls it; a label is not.
@@ -54,7 +59,7 @@ def _end(response: Response) -> Response:
     metrics.HTTP_SECONDS.labels(route, method, f"{response.status_code // 100}xx").observe(seconds)
     _write(route, method, response.status_code, seconds)
     response.headers[REQUEST_ID] = g.request_id
-    for name, value in HEADERS.items():
+    for name, value in headers.items():
         response.headers.setdefault(name, value)
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT)

@@ -1,0 +1,74 @@
+"""Certificates: the first one, the next one, and one with a key that is made here (RFC 7030 §4.2, §4.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cryptography import x509
+from flask import Blueprint, Response, g
+
+from ca_server.core.csr import Csr
+from ca_server.core.errors import CaError, Kind
+from ca_server.core.est.certs_only import certs_only
+from ca_server.core.est.resources import PROTOCOL
+from ca_server.est.bodies import read_csr
+from ca_server.est.replies import CERTS_ONLY, reply
+from ca_server.est.requests import applicant, label, peer, record_refusal, refusals_written
+from ca_server.est.routes import PREFIX
+from ca_server.est.services import services
+from ca_server.services import metrics
+from ca_server.services.est.enrol import enrol
+from ca_server.services.est.reenrol import reenrol
+from ca_server.services.outcome import IssuedCertificate
+
+blueprint = Blueprint("enrolment", __name__, url_prefix=PREFIX)
+
+_RESULTS = {Kind.NOT_READY: "pending", Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "error"}
+# Rules of the step before the gate; what the gate itself refuses it writes down itself.
+_BEFORE_THE_GATE = ("ACCESS-", "CSR-", "EST-")
+
+
+@blueprint.post("/simpleenroll")
+@blueprint.post("/<label>/simpleenroll")
+def simpleenroll() -> Response:
+    """A first certificate for whoever the credentials stand for; the answer holds it alone (§4.2.3)."""
+    profile, csr = label().require_profile(), _csr()
+    issued = _issue(profile.name, lambda: enrol(services().parts, applicant(), profile, csr))
+    return reply(_alone(issued), CERTS_ONLY)
+
+
+@blueprint.post("/simplereenroll")
+@blueprint.post("/<label>/simplereenroll")
+def simplereenroll() -> Response:
+    """The next certificate for whoever holds the one that ends; without a label, of the same profile."""
+    known, csr = label(), _csr()
+    profile = known.require_profile() if known.name is not None else None
+    name = profile.name if profile is not None else "unknown"
+    issued = _issue(name, lambda: reenrol(services().parts, peer(), profile, csr))
+    return reply(_alone(issued), CERTS_ONLY)
+
+
+def _csr() -> Csr:
+    with refusals_written():
+        return read_csr()
+
+
+def _issue(profile: str, ask: Callable[[], IssuedCertificate]) -> IssuedCertificate:
+    """Ask for a certificate, and count what becomes of it."""
+    authority, result = "none", "error"
+    try:
+        issued = ask()
+        authority, result = issued.authority_id, "success"
+    except CaError as error:
+        result = _RESULTS.get(error.kind, "refused")
+        if any(each.startswith(_BEFORE_THE_GATE) for each in error.rule_ids):
+            record_refusal(error)
+        raise
+    finally:
+        metrics.ISSUED.labels(authority, profile, PROTOCOL, result).inc()
+    g.serial_number = issued.serial_number
+    return issued
+
+
+def _alone(issued: IssuedCertificate) -> bytes:
+    return certs_only([x509.load_der_x509_certificate(issued.der)])

@@ -1,0 +1,28 @@
+"""What the EST door needs from the composition root, and how its handlers reach it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import current_app
+
+from ca_server.est.labels import Labels
+from ca_server.services.est.authority_certificates import AuthorityCertificates
+from ca_server.services.est.parts import EstParts
+
+EXTENSION = "sealkeeper.est"
+
+
+@dataclass(frozen=True, slots=True)
+class EstServices:
+    """One a process, made after fork."""
+
+    parts: EstParts
+    labels: Labels
+    authorities: AuthorityCertificates
+
+
+def services() -> EstServices:
+    """The services of the application that answers this request."""
+    found: EstServices = current_app.extensions[EXTENSION]
+    return found
