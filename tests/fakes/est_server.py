@@ -10,9 +10,10 @@ import contextlib
 import hashlib
 import ipaddress
 import ssl
+import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +25,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
 
+from ca_server.compose import SystemClock
+
 EPOCH, DOOMSDAY = datetime(2020, 1, 1, tzinfo=UTC), datetime(2049, 1, 1, tzinfo=UTC)
+# X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which does not see the clock that a test moves.
+NO_CHECK_TIME = 0x200000
 PATH = "/.well-known/est/host"
 SECRET = ("est-1", "sk_correct-horse")
 
@@ -105,7 +110,8 @@ class EstServer:
     issued: dict[str, x509.Certificate] = field(default_factory=dict)
     uses: int = 1
     life: timedelta = timedelta(days=30)
-    now: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+    # Certificates begin now, by the clock that clients read.
+    begins: Callable[[], datetime] = SystemClock().now
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -124,8 +130,8 @@ class EstServer:
         names = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         builder = self.issuing.certify(csr.public_key(), csr.subject, ca=False)
         builder = builder.add_extension(names, critical=False)
-        builder._not_valid_before = self.now.replace(tzinfo=None)
-        builder._not_valid_after = (self.now + self.life).replace(tzinfo=None)
+        begin = self.begins().replace(tzinfo=None)
+        builder._not_valid_before, builder._not_valid_after = begin, begin + self.life
         return self.issuing.sign(builder)
 
     def enroll(self, operation: str, der: bytes, password: str | None, peer: bytes | None) -> Reply | bytes:
@@ -163,8 +169,18 @@ class EstServer:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(chain)
         context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_flags |= NO_CHECK_TIME
         context.load_verify_locations(cafile=str(self.root_file))
         return context
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away because it does not trust this server is what some tests are about."""
+        if not isinstance(sys.exc_info()[1], ssl.SSLError | ConnectionError):
+            super().handle_error(request, client_address)
 
 
 @contextlib.contextmanager
@@ -172,8 +188,7 @@ def est_server(**options: Any) -> Iterator[EstServer]:
     """A running server; `base_path` in the URL is `PATH`."""
     with tempfile.TemporaryDirectory() as folder:
         server = EstServer(Path(folder), **options)
-        listener = ThreadingHTTPServer(("127.0.0.1", 0), _exchange_for(server))
-        listener.daemon_threads = True
+        listener = _Listener(("127.0.0.1", 0), _exchange_for(server))
         listener.socket = server.tls().wrap_socket(
             listener.socket, server_side=True, do_handshake_on_connect=False
         )

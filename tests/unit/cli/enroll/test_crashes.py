@@ -98,10 +98,20 @@ def test_a_renewal_survives_a_kill_at_every_step(enrolling, tmp_path):
     with est_server() as server:
         folder = tmp_path / "host"
         hooked = folder / "hooked"
-        assert 0 == enrolling(
-            0,
-            *("--url", server.url, "--root", str(server.root_file), "--name", "www.example.com"),
-            *("--secret-file", str(server.secret_file), "--dir", str(folder), "--hook", hook_writing(hooked)),
+        assert (
+            enrolling(
+                0,
+                *("--url", server.url, "--root", str(server.root_file), "--name", "www.example.com"),
+                *(
+                    "--secret-file",
+                    str(server.secret_file),
+                    "--dir",
+                    str(folder),
+                    "--hook",
+                    hook_writing(hooked),
+                ),
+            )
+            == 0
         )
         status = KILLED
         for kill in range(1, 1000):
