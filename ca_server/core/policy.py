@@ -140,7 +140,8 @@ def _requester_violations(
     if approvals < rules.approvals:
         yield Violation(
             "PROFILE-APPROVALS",
-            f"{profile.name} needs {rules.approvals} approvals, and this release cannot take approvals yet",
+            f"{profile.name} needs {rules.approvals} approvals of officers and has {approvals}; "
+            "only a request over REST or EST can wait for them",
             "/profile",
         )
 

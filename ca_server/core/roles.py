@@ -16,6 +16,7 @@ class Action(StrEnum):
 
     REQUEST_CERTIFICATE = "certificate.request"
     READ_REQUEST = "certificate-request.read"
+    DECIDE_REQUEST = "certificate-request.decide"
     READ_CERTIFICATE = "certificate.read"
     REVOKE_CERTIFICATE = "certificate.revoke"
     RELEASE_CERTIFICATE = "certificate.release"
@@ -35,6 +36,9 @@ class Action(StrEnum):
     CREATE_EXTERNAL_ACCOUNT_KEY = "external-account-key.create"
     READ_EXTERNAL_ACCOUNT_KEY = "external-account-key.read"
     REVOKE_EXTERNAL_ACCOUNT_KEY = "external-account-key.revoke"
+    CREATE_ENROLMENT_SECRET = "enrolment-secret.create"  # noqa: S105 - an action's name
+    READ_ENROLMENT_SECRET = "enrolment-secret.read"  # noqa: S105 - an action's name
+    REVOKE_ENROLMENT_SECRET = "enrolment-secret.revoke"  # noqa: S105 - an action's name
     CREATE_RENEWAL_FLAG = "renewal-flag.create"
     READ_RENEWAL_FLAG = "renewal-flag.read"
     END_RENEWAL_FLAG = "renewal-flag.end"
@@ -49,6 +53,7 @@ _ADMINISTRATORS = frozenset({Role.ADMINISTRATOR})
 ROLES: dict[Action, frozenset[Role]] = {
     Action.REQUEST_CERTIFICATE: _REQUESTERS,
     Action.READ_REQUEST: _EVERYBODY,  # a requester sees its own
+    Action.DECIDE_REQUEST: _OFFICERS,  # never of their own
     Action.READ_CERTIFICATE: _EVERYBODY,  # a requester sees its own
     Action.REVOKE_CERTIFICATE: _REQUESTERS,  # a requester revokes its own
     Action.RELEASE_CERTIFICATE: _OFFICERS,
@@ -68,6 +73,9 @@ ROLES: dict[Action, frozenset[Role]] = {
     Action.CREATE_EXTERNAL_ACCOUNT_KEY: _OFFICERS,
     Action.READ_EXTERNAL_ACCOUNT_KEY: _EVERYBODY - {Role.REQUESTER},
     Action.REVOKE_EXTERNAL_ACCOUNT_KEY: _OFFICERS,
+    Action.CREATE_ENROLMENT_SECRET: _OFFICERS,
+    Action.READ_ENROLMENT_SECRET: _EVERYBODY - {Role.REQUESTER},
+    Action.REVOKE_ENROLMENT_SECRET: _OFFICERS,
     Action.CREATE_RENEWAL_FLAG: _OFFICERS,
     Action.READ_RENEWAL_FLAG: _EVERYBODY - {Role.REQUESTER},
     Action.END_RENEWAL_FLAG: _OFFICERS,

@@ -15,7 +15,7 @@ from ca_server.store.requests import PastRequest
 
 
 def replay(csr: Csr, request: PastRequest, profile: Profile, facts: Facts) -> CertificateFields:
-    """What the policy gives for a stored request; `facts.now` is the time at which it was asked.
+    """What the policy gives for a stored request; `facts.now` is the time at which it is decided.
 
     Raises:
         CaError: the policy refuses it, with every broken rule.

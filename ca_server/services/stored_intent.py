@@ -19,9 +19,11 @@ from ca_server.core.errors import CaError
 from ca_server.core.policy import Facts, IssuerFacts
 from ca_server.core.tbs import build_certificate
 from ca_server.policy_store import PolicyStore
+from ca_server.services.approvals import count_approvals
 from ca_server.services.context import Context
 from ca_server.services.issuers import Issuers
 from ca_server.services.replay import replay
+from ca_server.store.approvals import logged_approvals
 from ca_server.store.audit import StoredEvent, find_event
 from ca_server.store.issuance import StoredIntent, is_compromised
 from ca_server.store.requests import PastRequest, find_past_request
@@ -48,6 +50,7 @@ class IntentCheck:
         with self.context.database.read() as connection:
             event = find_event(connection, intent.event_id)
             request = find_past_request(connection, intent.request_id)
+            approvals = count_approvals(request, logged_approvals(connection, request.id))
             compromised = is_compromised(connection, _spki_sha256(request))
         if hashlib.sha256(intent.tbs).hexdigest() != intent.tbs_sha256 or not _tells_of(event, intent):
             return "not the bytes that were logged"
@@ -55,20 +58,25 @@ class IntentCheck:
             return COMPROMISED
         if to_epoch(self.context.clock.now()) - intent.created_at > GIVE_UP_AFTER.total_seconds():
             return "too old"
-        return None if self._is_granted(intent, request, issuer) else "not what the policy gives"
+        return None if self._is_granted(intent, request, approvals, issuer) else "not what the policy gives"
 
-    def _is_granted(self, intent: StoredIntent, request: PastRequest, issuer: IssuerFacts) -> bool:
-        """Whether the same request at the same time leads to the same bytes under the policy of now."""
+    def _is_granted(
+        self, intent: StoredIntent, request: PastRequest, approvals: int, issuer: IssuerFacts
+    ) -> bool:
+        """Whether the same request at the same time leads to the same bytes under the policy of now.
+
+        The time is that of the intent: a request may have waited for officers before.
+        """
         try:
             csr = parse_csr(request.csr_der)
             facts = Facts(
-                now=from_epoch(request.created_at),
+                now=from_epoch(intent.created_at),
                 issuer=issuer,
                 site=self.policies.site,
                 compromised=False,
                 own_key=csr.spki_sha256 in self.issuers.own_keys,
                 debian_weak_keys=self.policies.debian_weak_keys,
-                approvals=0,
+                approvals=approvals,
             )
             fields = replay(csr, request, self.policies.profile(intent.profile), facts)
             unsigned = build_certificate(fields, issuer, int(intent.serial_number, 16))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
+from ca_server.core.errors import CaError
 from ca_server.store.est_tables import approval
 from ca_server.store.prepared import Prepared
-from ca_server.store.requests import PastRequest, past_requests
+from ca_server.store.requests import IS_PENDING, PastRequest, past_requests
 from ca_server.store.tables import audit_event, certificate_request
 from ca_server.store.unit_of_work import BrokenRule, UnitOfWork
-
-# Written out, so that a planner sees that the partial index is meant.
-_IS_PENDING = certificate_request.c.status == literal_column("'pending'")
 
 
 class RequestTaken(BrokenRule):
@@ -45,7 +44,7 @@ class LoggedApproval:
 _APPROVAL_COLUMNS = tuple(Approval.__dataclass_fields__)
 _MOVE = Prepared(
     update(certificate_request)
-    .where(certificate_request.c.id == bindparam("request"), _IS_PENDING)
+    .where(certificate_request.c.id == bindparam("request"), IS_PENDING)
     .values(status=bindparam("outcome"), rule_ids=bindparam("rules"), detail=bindparam("words"))
 )
 
@@ -61,15 +60,24 @@ def take_pending(unit: UnitOfWork, request_ids: list[str]) -> None:
             raise RequestTaken
 
 
-def end_pending(
-    unit: UnitOfWork, request_id: str, status: str, *, rule_ids: str = "[]", detail: str = ""
-) -> None:
-    """End the wait of a request as `refused` or `rejected`; `rule_ids` is a JSON array.
+def reject_pending(unit: UnitOfWork, request_id: str) -> None:
+    """End the wait of a request by an officer's word.
 
     Raises:
         RequestTaken: it does not wait (any more); the caller leaves without a commit.
     """
-    if not _move(unit, request_id, status, rule_ids, detail):
+    if not _move(unit, request_id, "rejected"):
+        raise RequestTaken
+
+
+def refuse_pending(unit: UnitOfWork, request_id: str, refusal: CaError) -> None:
+    """End the wait of a request by the rules that it breaks by now.
+
+    Raises:
+        RequestTaken: it does not wait (any more); the caller leaves without a commit.
+    """
+    rule_ids = json.dumps(sorted(set(refusal.rule_ids)))
+    if not _move(unit, request_id, "refused", rule_ids, refusal.detail):
         raise RequestTaken
 
 
@@ -79,7 +87,7 @@ def hold_pending(unit: UnitOfWork, request_id: str) -> None:
     Raises:
         RequestTaken: it does not wait (any more).
     """
-    query = select(certificate_request.c.id).where(certificate_request.c.id == request_id, _IS_PENDING)
+    query = select(certificate_request.c.id).where(certificate_request.c.id == request_id, IS_PENDING)
     if unit.connection.execute(query.with_for_update()).first() is None:
         raise RequestTaken
 
@@ -126,13 +134,13 @@ def count_approved(connection: Connection) -> dict[str, int]:
 
 def count_pending(connection: Connection, principal_id: str) -> int:
     """How many requests of one requester wait."""
-    query = select(func.count()).where(_IS_PENDING, certificate_request.c.principal_id == principal_id)
+    query = select(func.count()).where(IS_PENDING, certificate_request.c.principal_id == principal_id)
     return connection.execute(query).scalar_one()
 
 
 def pending_before(connection: Connection, created_at: int, *, limit: int) -> list[PastRequest]:
     """Requests that have waited since before that second."""
-    return past_requests(connection, _IS_PENDING, certificate_request.c.created_at < created_at, limit=limit)
+    return past_requests(connection, IS_PENDING, certificate_request.c.created_at < created_at, limit=limit)
 
 
 def _move(unit: UnitOfWork, request_id: str, status: str, rule_ids: str = "[]", detail: str = "") -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select, tuple_
 
 from ca_server.core.clock import from_epoch, to_epoch
+from ca_server.store.requests import IS_PENDING
 from ca_server.store.tables import certificate, certificate_request, issuance_intent, revocation
 
 
@@ -83,7 +84,7 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A request, whatever became of it, and the certificate it led to."""
+    """A request, what became of it, and the certificate it led to; `csr_der` is read with one row alone."""
 
     id: str
     created_at: datetime
@@ -94,6 +95,8 @@ class RequestRecord:
     rule_ids: tuple[str, ...]
     detail: str
     certificate_id: str | None
+    requested: dict[str, Any]
+    csr_der: bytes = b""
 
 
 def list_certificates(
@@ -149,7 +152,9 @@ def list_requests(
     query = _select_requests().order_by(certificate_request.c.id.desc()).limit(limit)
     if principal_id is not None:
         query = query.where(certificate_request.c.principal_id == principal_id)
-    if status is not None:
+    if status == "pending":
+        query = query.where(IS_PENDING)
+    elif status is not None:
         query = query.where(certificate_request.c.status == status)
     if after is not None:
         query = query.where(certificate_request.c.id < after)
@@ -157,9 +162,10 @@ def list_requests(
 
 
 def find_request(connection: Connection, request_id: str) -> RequestRecord | None:
-    """One request by its id."""
-    row = connection.execute(_select_requests().where(certificate_request.c.id == request_id)).one_or_none()
-    return _request(row) if row else None
+    """One request with its CSR, by its id."""
+    query = _select_requests(certificate_request.c.csr_der).where(certificate_request.c.id == request_id)
+    row = connection.execute(query).one_or_none()
+    return _request(row, bytes(row.csr_der)) if row else None
 
 
 def _select_certificates(*more: ColumnElement[Any]) -> Select[Any]:
@@ -208,7 +214,7 @@ def _has_status(status: CertificateStatus, now: int) -> ColumnElement[bool]:
     return conditions[status]
 
 
-def _select_requests() -> Select[Any]:
+def _select_requests(*more: ColumnElement[Any]) -> Select[Any]:
     columns = certificate_request.c
     issued = certificate_request.outerjoin(
         issuance_intent, issuance_intent.c.request_id == columns.id
@@ -228,7 +234,9 @@ def _select_requests() -> Select[Any]:
         columns.status,
         columns.rule_ids,
         columns.detail,
+        columns.requested,
         certificate.c.id.label("certificate_id"),
+        *more,
     ).select_from(issued)
 
 
@@ -252,7 +260,7 @@ def _certificate(row: Row[Any], der: bytes = b"") -> CertificateRecord:
     )
 
 
-def _request(row: Row[Any]) -> RequestRecord:
+def _request(row: Row[Any], csr_der: bytes = b"") -> RequestRecord:
     return RequestRecord(
         id=row.id,
         created_at=from_epoch(row.created_at),
@@ -263,4 +271,6 @@ def _request(row: Row[Any]) -> RequestRecord:
         rule_ids=tuple(json.loads(row.rule_ids)),
         detail=row.detail,
         certificate_id=row.certificate_id,
+        requested=json.loads(row.requested),
+        csr_der=csr_der,
     )

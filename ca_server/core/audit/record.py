@@ -27,6 +27,8 @@ CATALOGUE: dict[str, frozenset[str]] = {
     "account.key-changed": frozenset({"account", "thumbprint", "previous"}),
     "account.unpaused": frozenset({"account", "names"}),
     "account.updated": frozenset({"account", "changed"}),
+    "approval.decided": frozenset({"request", "profile", "decision", "csr_sha256"}),
+    "approval.requested": frozenset({"request", "profile", "policy_sha256", "approvals", "csr_sha256"}),
     "authority.imported": frozenset({"authority", "cert_sha256", "spki_sha256"}),
     "authorization.created": frozenset({"account", "authorization", "identifier"}),
     "authorization.deactivated": frozenset({"account", "authorization", "identifier"}),
