@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,31 @@ def test_the_responder_loads_the_shared_pair_and_nothing_else_of_the_server():
     assert "ocsp_responder.app" in modules
     allowed = ("ocsp_responder", "ca_server.core", "ca_server.hsm")
     assert foreign(modules, allowed) == ["ca_server"]
+
+
+# Not in the base of the wheel, which is all that a host that enrols has.
+EXTRAS = (
+    *("alembic", "dns", "flask", "flask_openapi", "gunicorn", "joserfc", "prometheus_client", "psycopg"),
+    *("sqlalchemy", "structlog", "werkzeug"),
+)
+
+
+def test_a_host_enrols_with_the_base_of_the_wheel():
+    modules = loaded_by("ca_server.cli.enroll", EXTRAS)
+    assert "ca_server.cli.enroll.est_client" in modules
+    allowed = ("ca_server.cli.enroll", "ca_server.core")
+    assert foreign(modules, allowed) == [
+        "ca_server",
+        "ca_server.cli",
+        "ca_server.cli.lazy",
+        "ca_server.cli.private_keys",
+    ]
+
+
+def test_every_library_beyond_the_base_is_absent_in_that_test():
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = {re.split(r"[\[>=]", each)[0].replace("-", "_") for each in extra["server"] + extra["ocsp"]}
+    assert wanted - {"dnspython"} <= set(EXTRAS)
 
 
 @pytest.mark.parametrize("module", ["ca_server.cli.serve", "ocsp_responder.cli"])

@@ -113,10 +113,13 @@ def command(**options: Any) -> None:
             early=options["early"],
             wait=options["wait"],
         )
+        first = folder.current() is None
         try:
             run.run()
         except ApprovalPending as error:
             raise WaitingForApproval(_waiting(folder, error.retry_after)) from error
+    if first and folder.path.parent == FOLDERS:
+        click.echo(f"to renew: systemctl enable --now sealkeeper-enroll@{folder.path.name}.timer", err=True)
 
 
 def _folder(given: Path | None, names: tuple[str, ...]) -> Path:
