@@ -6,7 +6,7 @@ sent besides its own certificate; the authorities above it come from our own rec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import TypeVar
@@ -16,8 +16,11 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ca_server.core.errors import CaError, Kind, refuse
+from ca_server.core.public_keys import require_known
+from ca_server.core.signatures import spki_sha256
 
 MAX_CERTIFICATE_BYTES = 16 * 1024
+UseCheck = Callable[[x509.Certificate], None]
 _T = TypeVar("_T", bound=x509.ExtensionType)
 
 
@@ -38,10 +41,27 @@ def parse_certificate(der: bytes) -> x509.Certificate:
     return certificate
 
 
-def check_client_chain(chain: Sequence[x509.Certificate], now: datetime) -> None:
+def key_digest(certificate: x509.Certificate) -> str:
+    """The name of a client certificate's key, under which it is granted a role or listed as compromised.
+
+    Raises:
+        CaError: unauthenticated, `ACCESS-CERT-FORMAT`: a key that cannot be read, or of no known type.
+    """
+    try:
+        public_key, _ = require_known(certificate.public_key())
+    except (CaError, ValueError, UnsupportedAlgorithm) as error:
+        detail = "the client certificate's key is not sound, or of a type that is not known here"
+        raise _refusal("ACCESS-CERT-FORMAT", detail) from error
+    return spki_sha256(public_key)
+
+
+def check_client_chain(
+    chain: Sequence[x509.Certificate], now: datetime, *, check_use: UseCheck | None = None
+) -> None:
     """Pass only a chain by which its first certificate may log in now.
 
     `chain` runs from the client's certificate to the root (RFC 5280 §6.1, names and signatures upwards).
+    `check_use` judges the purposes of a certificate that others issued; ours says clientAuth itself.
 
     Raises:
         CaError: unauthenticated, `ACCESS-CERT-CHAIN`, `ACCESS-CERT-TIME` or `ACCESS-CERT-USE`.
@@ -55,7 +75,25 @@ def check_client_chain(chain: Sequence[x509.Certificate], now: datetime) -> None
         _require_issued_by(subject, issuer)
     for depth, authority in enumerate(chain[1:]):
         _require_authority(authority, depth)
-    _require_client(chain[0])
+    _require_end_entity(chain[0])
+    (check_use or _require_client_purpose)(chain[0])
+
+
+def check_device_use(certificate: x509.Certificate, purposes: Collection[x509.ObjectIdentifier]) -> None:
+    """Pass a device identity for logging in: by one of `purposes`, or as IEEE 802.1AR lets it say nothing.
+
+    Where no purposes are asked for, one without extended key usage is good for every purpose (RFC 5280
+    §4.2.1.12), and one with it has clientAuth.
+
+    Raises:
+        CaError: unauthenticated, `ACCESS-CERT-USE`.
+    """
+    found = _extension(certificate, x509.ExtendedKeyUsage)
+    if found is None and not purposes:
+        return
+    wanted = purposes or (ExtendedKeyUsageOID.CLIENT_AUTH,)
+    if found is None or not any(each in found for each in wanted):
+        raise _refusal("ACCESS-CERT-USE", "the device certificate's extended key usage does not allow this")
 
 
 def _require_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> None:
@@ -75,15 +113,18 @@ def _require_authority(certificate: x509.Certificate, depth: int) -> None:
         raise _refusal("ACCESS-CERT-CHAIN", "the chain is longer than an authority in it allows")
 
 
-def _require_client(certificate: x509.Certificate) -> None:
-    """An end-entity certificate that says clientAuth itself; anyExtendedKeyUsage does not."""
+def _require_end_entity(certificate: x509.Certificate) -> None:
     constraints = _extension(certificate, x509.BasicConstraints)
     usage = _extension(certificate, x509.KeyUsage)
-    purposes = _extension(certificate, x509.ExtendedKeyUsage)
     if constraints is not None and constraints.ca:
         raise _refusal("ACCESS-CERT-USE", "an authority's certificate does not log in")
     if usage is not None and not usage.digital_signature:
         raise _refusal("ACCESS-CERT-USE", "the client certificate's key usage lacks digitalSignature")
+
+
+def _require_client_purpose(certificate: x509.Certificate) -> None:
+    """A certificate of ours says clientAuth itself; anyExtendedKeyUsage does not."""
+    purposes = _extension(certificate, x509.ExtendedKeyUsage)
     if purposes is None or ExtendedKeyUsageOID.CLIENT_AUTH not in purposes:
         raise _refusal("ACCESS-CERT-USE", "the client certificate's extended key usage lacks clientAuth")
 

@@ -8,22 +8,45 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
 
 from cryptography import x509
 
 from ca_server.core.authorization import Authorization, Mint, Principal
-from ca_server.core.client_certificates import check_client_chain, parse_certificate
+from ca_server.core.client_certificates import check_client_chain, key_digest, parse_certificate
 from ca_server.core.csr import Csr
 from ca_server.core.errors import CaError, Kind, Violation, refuse
+from ca_server.core.est.settings import Manufacturer
 from ca_server.core.name_patterns import matches
 from ca_server.core.roles import Action, permits
 from ca_server.services.context import Context
 from ca_server.store import access, inventory
-from ca_server.store.access import CredentialType
+from ca_server.store.access import Credential, CredentialType
 from ca_server.store.authorities import authority_chain
+from ca_server.store.inventory import CertificateRecord
+from ca_server.store.issuance import is_compromised
 
 MAX_SECRET_LENGTH = 128
+
+# Who vouches for a certificate that is not ours, which is judged thereby; None where nobody does.
+DeviceCheck = Callable[[x509.Certificate, datetime], Manufacturer | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A client certificate that is good in every respect, its private key proven.
+
+    Ours has its `record`, and its key perhaps a `grant`, live or not; a device's has its `manufacturer`.
+    """
+
+    certificate: x509.Certificate
+    spki_sha256: str
+    record: CertificateRecord | None
+    grant: Credential | None
+    manufacturer: Manufacturer | None
 
 
 def authenticate_token(context: Context, secret: str) -> Principal:
@@ -46,33 +69,66 @@ def authenticate_token(context: Context, secret: str) -> Principal:
     return Principal(f"token:{token.id}", token.role, "token", token.profiles, token.names)
 
 
-def authenticate_client_certificate(context: Context, der: bytes) -> Principal:
-    """The principal to whose key a role was granted, when the certificate is good in every respect.
+def _nobody(_certificate: x509.Certificate, _now: datetime) -> Manufacturer | None:
+    return None
 
-    TLS has proven the private key. Here: issued by us, chain, time, extended key usage, revocation of it
-    and of every authority above it, then the grant of its public key (R13, R20).
+
+def judge_client_certificate(
+    context: Context, der: bytes, vouched_for: DeviceCheck = _nobody
+) -> ClientCertificate:
+    """What a client certificate is, once it is known to be good now; the same judgement at every door (R13).
+
+    TLS has proven the private key, and nothing else. Here: issued by us or vouched for, chain, time,
+    extended key usage, revocation of it and of every authority above it, and the compromise list.
+
+    Raises:
+        CaError: unauthenticated, an `ACCESS-CERT-...` rule; unavailable.
+    """
+    certificate = parse_certificate(der)
+    spki = key_digest(certificate)
+    now = context.clock.now()
+    manufacturer = None
+    with context.database.read() as connection:
+        issued = inventory.find_certificate(connection, hashlib.sha256(der).hexdigest())
+        authorities = authority_chain(connection, issued.authority_id) if issued else []
+        chain = [certificate, *(x509.load_der_x509_certificate(each.certificate_der) for each in authorities)]
+        revoked = any(
+            inventory.is_revoked(connection, authority.id, f"{each.serial_number:040x}")
+            for authority, each in zip(authorities, chain, strict=False)
+        )
+        compromised = is_compromised(connection, spki)
+        grant = access.find_credential(connection, CredentialType.GRANT, spki) if issued else None
+    if issued is not None:
+        check_client_chain(chain, now)
+    else:
+        manufacturer = vouched_for(certificate, now)
+        if manufacturer is None:
+            raise _unauthenticated("ACCESS-CERT-UNKNOWN", "the client certificate was not issued here")
+    if revoked:
+        raise _unauthenticated(
+            "ACCESS-CERT-REVOKED", "the client certificate or an authority above it is revoked"
+        )
+    if compromised:
+        raise _unauthenticated(
+            "ACCESS-CERT-COMPROMISED", "the client certificate's key is on the compromise list"
+        )
+    return ClientCertificate(certificate, spki, issued, grant, manufacturer)
+
+
+def authenticate_client_certificate(context: Context, der: bytes) -> Principal:
+    """The principal to whose key a role was granted, when the certificate is good in every respect (R20).
 
     Raises:
         CaError: unauthenticated, an `ACCESS-CERT-...` rule or `ACCESS-GRANT`; unavailable.
     """
-    certificate = parse_certificate(der)
-    now = context.clock.now()
-    with context.database.read() as connection:
-        issued = inventory.find_certificate(connection, hashlib.sha256(der).hexdigest())
-        if issued is None:
-            raise _unauthenticated("ACCESS-CERT-UNKNOWN", "the client certificate was not issued here")
-        authorities = authority_chain(connection, issued.authority_id)
-        above = [x509.load_der_x509_certificate(each.certificate_der) for each in authorities]
-        check_client_chain([certificate, *above], now)
-        issuers = [authority.id for authority in authorities]
-        for issuer, each in zip(issuers, [certificate, *above], strict=False):
-            if inventory.is_revoked(connection, issuer, f"{each.serial_number:040x}"):
-                raise _unauthenticated(
-                    "ACCESS-CERT-REVOKED", "the client certificate or an authority above it is revoked"
-                )
-        grant = access.find_credential(connection, CredentialType.GRANT, issued.spki_sha256)
-    if grant is None or not grant.is_live(now):
+    grant = judge_client_certificate(context, der).grant
+    if grant is None or not grant.is_live(context.clock.now()):
         raise _unauthenticated("ACCESS-GRANT", "no role is granted to the client certificate's key")
+    return principal_of_grant(grant)
+
+
+def principal_of_grant(grant: Credential) -> Principal:
+    """Who a granted key stands for, and what it may have."""
     return Principal(f"key:{grant.id}", grant.role, "tls-client-certificate", grant.profiles, grant.names)
 
 
@@ -95,6 +151,16 @@ def authorize_request(mint: Mint, principal: Principal, profile: str, csr: Csr) 
     Raises:
         CaError: forbidden, with every broken rule of `ACCESS-ROLE`, `ACCESS-PROFILE` and `ACCESS-NAME`.
     """
+    require_allowed(principal, profile, csr)
+    return mint.authorize(principal, profile, csr.identifiers)
+
+
+def require_allowed(principal: Principal, profile: str, csr: Csr) -> None:
+    """Pass only a CSR for a profile and names that the principal may have, whatever the protocol (R14).
+
+    Raises:
+        CaError: forbidden, with every broken rule of `ACCESS-ROLE`, `ACCESS-PROFILE` and `ACCESS-NAME`.
+    """
     require_permission(principal, Action.REQUEST_CERTIFICATE)
     violations: list[Violation] = []
     if not any(fnmatchcase(profile, pattern) for pattern in principal.profiles):
@@ -106,7 +172,6 @@ def authorize_request(mint: Mint, principal: Principal, profile: str, csr: Csr) 
     if violations:
         detail = "this credential does not allow what is asked for"
         raise CaError(Kind.FORBIDDEN, detail, violations=tuple(violations))
-    return mint.authorize(principal, profile, csr.identifiers)
 
 
 def _name_violations(principal: Principal, csr: Csr) -> list[Violation]:
