@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -11,6 +12,11 @@ from ca_server.config import Config
 from ca_server.core.acme.resources import PROTOCOL as ACME
 from ca_server.core.acme.settings import AcmeConfig
 from ca_server.core.audit.note import parse_verifier_key
+from ca_server.core.errors import CaError, Kind
+from ca_server.core.est.resources import PROTOCOL as EST
+from ca_server.core.est.settings import EstConfig
+from ca_server.est.labels import Labels
+from ca_server.est.services import EstServices
 from ca_server.logs import configure_logs
 from ca_server.outbound.resolver import Resolver
 from ca_server.own_tls import tls_files
@@ -27,7 +33,10 @@ from ca_server.services.acme.orders import OrderRules
 from ca_server.services.audit_reading import AuditReader
 from ca_server.services.chains import Chains
 from ca_server.services.context import Context
-from ca_server.services.cross_certificates import read_cross_chains
+from ca_server.services.cross_certificates import CrossChain, read_cross_chains
+from ca_server.services.est.authority_certificates import AuthorityCertificates
+from ca_server.services.est.manufacturers import Manufacturers
+from ca_server.services.est.parts import EstParts
 from ca_server.services.health import require_audit_log, require_database
 from ca_server.services.refusals import RefusalLog
 from ca_server.serving import WORKER_METRICS, Door, DoorSettings, Opened
@@ -36,16 +45,17 @@ from ca_server.wsgi import create_api_app, create_publication_app
 
 
 def api_door(config: Config) -> Door:
-    """The HTTPS door: REST and ACME for those who have proven who they are."""
+    """The HTTPS door: REST, ACME and EST for those who have proven who they are."""
     settings = DoorSettings(
         name="api",
         listen=config.server.https,
         workers=config.server.workers,
         threads=config.server.threads,
-        tls=tls_files(config),
+        tls=None if config.server.is_behind_proxy else tls_files(config),
         pin_workers=config.server.pin_workers,
     )
-    return Door(settings, lambda: _open_api(config))
+    proxy_uid = _proxy_uid(config.server.proxy_user)
+    return Door(settings, lambda: _open_api(config, proxy_uid))
 
 
 def publication_door(config: Config) -> Door:
@@ -59,11 +69,22 @@ def publication_door(config: Config) -> Door:
 DOORS = {"api": api_door, "publication": publication_door}
 
 
-def _open_api(config: Config) -> Opened:
+def _proxy_uid(user: str | None) -> int | None:
+    """Looked up before any door opens: a name that means nobody would let the proxy's clients look anonymous."""
+    if user is None:
+        return None
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError as error:
+        raise CaError(Kind.NOT_FOUND, f"server.proxy_user: this machine has no user {user}") from error
+
+
+def _open_api(config: Config, proxy_uid: int | None) -> Opened:
     configure_logs(SystemClock())
     issuance = open_issuance(config, "api")
     context = issuance.context
-    chains = Chains(context, read_cross_chains(context, config.publication.cross_certificates))
+    crossed = read_cross_chains(context, config.publication.cross_certificates)
+    chains = Chains(context, crossed)
     rest = RestServices(
         context=context,
         mint=issuance.mints["rest"],
@@ -80,7 +101,10 @@ def _open_api(config: Config) -> Opened:
         nonces = open_nonce_store(context.database)
         closing.callback(nonces.close)
         acme = _acme_services(config, config.acme, issuance, chains, nonces)
-    return Opened(with_peers(create_api_app(rest, publication, acme)), closing.close)
+    est = None
+    if config.est is not None:
+        est = _est_services(config.est, issuance, rest.refusals, crossed)
+    return Opened(with_peers(create_api_app(rest, publication, acme, est)), closing.close)
 
 
 def _acme_services(
@@ -99,6 +123,26 @@ def _acme_services(
         chains=chains,
         nonces=Nonces(context.clock, nonces),
         hosts=frozenset(config.server.names),
+    )
+
+
+def _est_services(
+    settings: EstConfig, issuance: Issuance, refusals: RefusalLog, crossed: Sequence[CrossChain]
+) -> EstServices:
+    context, policies = issuance.context, issuance.policies
+    parts = EstParts(
+        context=context,
+        gate=issuance.gate,
+        mint=issuance.mints[EST],
+        policies=policies,
+        settings=settings,
+        manufacturers=Manufacturers(settings.manufacturer),
+        refusals=refusals,
+    )
+    return EstServices(
+        parts=parts,
+        labels=Labels(settings, policies),
+        authorities=AuthorityCertificates(context, crossed),
     )
 
 

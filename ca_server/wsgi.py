@@ -1,11 +1,11 @@
-"""The applications: the API for those who have proven who they are, ACME, and what everybody may fetch.
+"""The applications: the API for those who have proven who they are, ACME, EST, and what everybody may fetch.
 
 Every route must be on a list that says who may use it, or the application does not start (R21).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, jsonify
@@ -19,16 +19,23 @@ from ca_server.acme.routes import ROUTES
 from ca_server.acme.services import AcmeServices
 from ca_server.acme.urls import PREFIX as ACME_PREFIX
 from ca_server.core.jose import MAX_JWS_BYTES
+from ca_server.est.bodies import MAX_BODY_BYTES as MAX_EST_BYTES
+from ca_server.est.installation import install_est
+from ca_server.est.replies import HEADERS as EST_HEADERS
+from ca_server.est.routes import PREFIX as EST_PREFIX
+from ca_server.est.routes import ROUTES as EST_ROUTES
+from ca_server.est.services import EstServices
 from ca_server.publish.chains import chains_blueprint
 from ca_server.publish.health import health_blueprint
 from ca_server.publish.metrics import metrics_blueprint
 from ca_server.publish.services import PublicationServices
-from ca_server.request_log import install_request_log
+from ca_server.request_log import HEADERS, install_request_log
 from ca_server.rest import (
     acme_accounts,
     acme_orders,
     acme_pauses,
     api_tokens,
+    approvals,
     audit_events,
     authorities,
     certificate_requests,
@@ -70,6 +77,7 @@ PUBLIC = frozenset(
 
 _RESOURCES = (
     certificate_requests,
+    approvals,
     certificates,
     revocation,
     profiles,
@@ -90,9 +98,12 @@ _SECURITY: dict[str, SecurityScheme] = {
 
 
 def create_api_app(
-    rest: RestServices, publication: PublicationServices, acme: AcmeServices | None = None
+    rest: RestServices,
+    publication: PublicationServices,
+    acme: AcmeServices | None = None,
+    est: EstServices | None = None,
 ) -> Flask:
-    """The HTTPS door: REST under `/api/v1`, ACME under `/acme` where there is any, health and chains."""
+    """The HTTPS door: REST under `/api/v1`, ACME and EST where there are any, health and chains."""
     app = OpenAPI(
         "sealkeeper",
         info=Info(title="Sealkeeper", version=ca_server.__version__),
@@ -117,8 +128,12 @@ def create_api_app(
         return jsonify(app.api_doc)
 
     _require_listed_routes(app, ACTIONS.keys() | PUBLIC)
+    others: dict[str, WSGIApplication] = {}
     if acme is not None:
-        app.wsgi_app = _by_path(app.wsgi_app, create_acme_app(acme))  # type: ignore[assignment]
+        others[f"{ACME_PREFIX}/"] = create_acme_app(acme)
+    if est is not None:
+        others[f"{EST_PREFIX}/"] = create_est_app(est)
+    app.wsgi_app = _by_path(app.wsgi_app, others)  # type: ignore[assignment]
     return app
 
 
@@ -131,12 +146,22 @@ def create_acme_app(acme: AcmeServices) -> Flask:
     return app
 
 
-def _by_path(rest: WSGIApplication, acme: WSGIApplication) -> WSGIApplication:
-    """ACME below its prefix, everything else to the first."""
+def create_est_app(est: EstServices) -> Flask:
+    """The EST part of the HTTPS door: its own routes, and text in place of problem documents."""
+    app = Flask("sealkeeper", static_folder=None)
+    _configure(app, MAX_EST_BYTES, EST_HEADERS)
+    install_est(app, est)
+    _require_listed_routes(app, EST_ROUTES.keys())
+    return app
+
+
+def _by_path(rest: WSGIApplication, others: Mapping[str, WSGIApplication]) -> WSGIApplication:
+    """What begins with a prefix to its application, everything else to the first."""
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        is_acme = environ.get("PATH_INFO", "").startswith(f"{ACME_PREFIX}/")
-        return (acme if is_acme else rest)(environ, start_response)
+        path = environ.get("PATH_INFO", "")
+        found = next((app for prefix, app in others.items() if path.startswith(prefix)), rest)
+        return found(environ, start_response)
 
     return application
 
@@ -155,13 +180,13 @@ def create_publication_app(publication: PublicationServices) -> Flask:
     return app
 
 
-def _configure(app: Flask, max_body_bytes: int) -> None:
+def _configure(app: Flask, max_body_bytes: int, headers: Mapping[str, str] = HEADERS) -> None:
     """What all doors have in common: caps, no guessing of URLs, the log."""
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
     app.json = StrictJSON(app)
-    install_request_log(app)
+    install_request_log(app, headers)
 
 
 def _require_listed_routes(app: Flask, listed: Collection[str]) -> None:

@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.issuing",
     "tests.fixtures.ordering",
     "tests.fixtures.acme_client",
+    "tests.fixtures.est_door",
     "tests.fixtures.operational_log",
     "tests.fixtures.softhsm",
     "tests.fixtures.running_responder",
