@@ -86,6 +86,21 @@ class ServerConfig(Strict):
     threads: int = Field(default=8, ge=1, le=64)
     pin_workers: bool = True
     tls_key: AbsolutePath
+    # Whose word is taken for clients' certificates and addresses, on a unix socket.
+    proxy_user: str | None = Field(default=None, pattern=r"^[a-z_][a-z0-9_-]{0,31}$")
+
+    @property
+    def is_behind_proxy(self) -> bool:
+        """Whether TLS ends in the proxy in front."""
+        return self.https.startswith("unix:")
+
+    @model_validator(mode="after")
+    def _proxy_is_known(self) -> Self:
+        if self.is_behind_proxy and self.proxy_user is None:
+            raise broken("CONFIG-PROXY", "server.https on a unix socket needs server.proxy_user")
+        if not self.is_behind_proxy and self.proxy_user is not None:
+            raise broken("CONFIG-PROXY", "server.proxy_user needs server.https on a unix socket")
+        return self
 
 
 class PublicationConfig(Strict):

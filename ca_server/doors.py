@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -70,7 +71,7 @@ DOORS = {"api": api_door, "publication": publication_door}
 
 
 def _proxy_uid(user: str | None) -> int | None:
-    """Looked up before any door opens: a name that means nobody would let the proxy's clients look anonymous."""
+    """The proxy's user by number; a name that means nobody keeps the door shut."""
     if user is None:
         return None
     try:
@@ -104,7 +105,7 @@ def _open_api(config: Config, proxy_uid: int | None) -> Opened:
     est = None
     if config.est is not None:
         est = _est_services(config.est, issuance, rest.refusals, crossed)
-    return Opened(with_peers(create_api_app(rest, publication, acme, est)), closing.close)
+    return Opened(with_peers(create_api_app(rest, publication, acme, est), proxy_uid), closing.close)
 
 
 def _acme_services(

@@ -16,12 +16,15 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
+from ca_server.core.client_certificates import MAX_CERTIFICATE_BYTES
 from ca_server.patience import PatientSocket
 from ca_server.tls import TLSContext, TLSFiles
 from ca_server.tls_native import require_native_tls
 
 log = structlog.get_logger(__name__)
 
+# A client certificate as RFC 9440 writes it, with room for the name of its header.
+MAX_FIELD_BYTES = MAX_CERTIFICATE_BYTES * 4 // 3 + 64
 # The folder of `sealkeeper worker` among those of the doors.
 WORKER_METRICS = "worker"
 
@@ -75,11 +78,14 @@ class Door(BaseApplication):
             "graceful_timeout": 30,
             "preload_app": False,
             "control_socket_disable": True,
+            # What a proxy says of its clients is read in `peer`; gunicorn would believe any unix socket.
             "forwarded_allow_ips": "",
+            "forwarder_headers": "",
+            "secure_scheme_headers": {},
             "proxy_protocol": "off",
             "limit_request_line": 4094,
             "limit_request_fields": 64,
-            "limit_request_field_size": 8190,
+            "limit_request_field_size": MAX_FIELD_BYTES,
             "loglevel": "warning",
             "proc_name": f"sealkeeper-{settings.name}",
             "worker_exit": self._worker_exit,

@@ -18,4 +18,5 @@ pytest_plugins = [
     "tests.fixtures.stored",
     "tests.fixtures.ceremony",
     "tests.fixtures.network",
+    "tests.fixtures.nginx",
 ]
