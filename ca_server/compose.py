@@ -39,6 +39,7 @@ from ca_server.services.lane import Lane, LaneSettings
 from ca_server.services.lint_issued import lint_issued
 from ca_server.services.linting import LintMemory
 from ca_server.services.outcome import Outcomes
+from ca_server.services.pending import refuse_overdue
 from ca_server.services.publish_crl import CrlSettings, publish_due_crls
 from ca_server.services.recover import LeftBehind, RecoverySettings, count_open_intents
 from ca_server.services.sequence import LogKey, check_anchor, sequence_all
@@ -267,6 +268,7 @@ def open_worker(config: Config) -> Worker:
     anchor = FileAnchor(config.audit.anchor)
     check_anchor(context, anchor)
     announce_start(context, "worker")
+    rules = open_policies(config).approvals
     crl = CrlSettings(config.crl.interval, config.crl.validity)
     source = AuthoritySigners(config, context)
     log_key = LogKeySource(config)
@@ -286,9 +288,11 @@ def open_worker(config: Config) -> Worker:
         Job("publish-crls", 0.5, lambda: publish_due_crls(context, source.open(), crl)),
         Job("sequence", 1.0, lambda: sequence_all(context, log_key.open(), anchor, leader)),
         Job("lint-issued", 2.0, lambda: lint_issued(context, budget=LINT_BUDGET)),
+        Job("refuse-overdue", 60.0, lambda: refuse_overdue(context, rules)),
     ]
-    if nonces is not None:
+    if config.acme is not None or config.est is not None:
         jobs.append(Job("forget-limits", 300.0, lambda: forget_full_buckets(context)))
+    if nonces is not None:
         jobs.append(Job("forget-failures", 3600.0, lambda: forget_old_failures(context)))
         jobs.append(Job("forget-external-keys", 3600.0, lambda: forget_ended_keys(context)))
         jobs.append(Job("forget-nonces", 60.0, lambda: forget_old_nonces(context.clock, nonces)))

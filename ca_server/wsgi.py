@@ -41,6 +41,7 @@ from ca_server.rest import (
     certificate_requests,
     certificates,
     client_grants,
+    enrolment_secrets,
     external_account_keys,
     profiles,
     renewal_flags,
@@ -89,6 +90,7 @@ _RESOURCES = (
     acme_orders,
     acme_pauses,
     external_account_keys,
+    enrolment_secrets,
     renewal_flags,
 )
 _SECURITY: dict[str, SecurityScheme] = {

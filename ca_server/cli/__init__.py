@@ -25,6 +25,7 @@ COMMANDS = {
     "db": ("ca_server.cli.database:command", "Bring the database to the newest schema."),
     "demo": ("ca_server.cli.demo:command", "Run a whole appliance on this machine, to try things out."),
     "enroll": ("ca_server.cli.enroll:command", "Get this host a certificate by EST, and renew it."),
+    "est": ("ca_server.cli.est:command", "Look after the secrets by which devices enrol over EST."),
     "hsm": ("ca_server.cli.hsm:command", "Look at tokens and their keys."),
     "init": ("ca_server.cli.init:command", "Import a ceremony's bundle."),
     "ocsp": ("ocsp_responder.cli:command", "Run the OCSP responder."),

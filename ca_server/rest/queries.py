@@ -71,7 +71,7 @@ class CertificatePath(Query):
 
 
 class RecordPath(Query):
-    """The request, token or grant that a URL names."""
+    """The request, token, grant or enrolment secret that a URL names."""
 
     record_id: RecordId
 

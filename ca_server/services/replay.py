@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ca_server.core.acme.resources import PROTOCOL
+from ca_server.core.acme.resources import PROTOCOL as ACME
 from ca_server.core.authorization import Authorization, Principal, Role
 from ca_server.core.clock import from_text
 from ca_server.core.csr import Csr, named_by_subject
+from ca_server.core.est.resources import PROTOCOL as EST
 from ca_server.core.identifiers import parse_identifier
 from ca_server.core.policy import CertificateFields, Facts, decide
 from ca_server.core.profile import Profile
 from ca_server.store.requests import PastRequest
+
+# Their clients put a DNS name into the common name alone; a CSR for REST is written with care.
+_NAMED_BY_SUBJECT = frozenset({ACME, EST})
 
 
 def replay(csr: Csr, request: PastRequest, profile: Profile, facts: Facts) -> CertificateFields:
@@ -22,7 +26,7 @@ def replay(csr: Csr, request: PastRequest, profile: Profile, facts: Facts) -> Ce
     """
     requested = request.requested
     return decide(
-        named_by_subject(csr) if request.protocol == PROTOCOL else csr,
+        named_by_subject(csr) if request.protocol in _NAMED_BY_SUBJECT else csr,
         _authorization(profile, request),
         profile,
         facts,

@@ -56,6 +56,8 @@ CATALOGUE: dict[str, frozenset[str]] = {
     "revoke.done": frozenset({"authority", "serial", "reason"}),
     "revoke.refused": frozenset({"authority", "serial", "rule_ids"}),
     "revoke.released": frozenset({"authority", "serial"}),
+    "secret.created": frozenset({"secret", "owner", "profile", "names", "max_uses", "not_after"}),
+    "secret.revoked": frozenset({"secret"}),
     "software.started": frozenset({"process", "version"}),
     "token.created": frozenset({"token", "role"}),
     "token.revoked": frozenset({"token"}),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ca_server.core.document import Duration, Strict, broken
+from ca_server.core.errors import CaError
+from ca_server.core.est.device_names import require_device_pattern
 from ca_server.core.profile_words import PurposeWord, tuple_of_list
 from ca_server.core.rates import Rate, RateText
 
@@ -45,6 +47,16 @@ class Manufacturer(Strict):
     extended_key_usage: Annotated[tuple[PurposeWord, ...], BeforeValidator(tuple_of_list)] = ()
     profiles: Words
     names: Words
+
+    @field_validator("names")
+    @classmethod
+    def _are_patterns(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for each in names:
+            try:
+                require_device_pattern(each)
+            except CaError as error:
+                raise broken("NAME-PATTERN", error.detail) from error
+        return names
 
 
 class EstLimits(Strict):
