@@ -17,7 +17,7 @@ from ca_server.core.identifiers import identifier_of
 from ca_server.core.lints import blocking
 from ca_server.core.lints.pkix import lint_certificate, lint_crl
 from ca_server.store.engine import Database
-from tests import world_acme
+from tests import world_acme, world_approvals
 
 OUTCOMES = ("issue.done", "issue.abandoned")
 LINTED = 50
@@ -41,7 +41,9 @@ def check(database: Database, *, settled: bool = True) -> dict[str, int]:
                 "log_state",
                 "revocation",
                 "tree_head",
+                "idempotency_key",
                 *world_acme.TABLES,
+                *world_approvals.TABLES,
             )
         }
     events = _check_events(tables["audit_event"])
@@ -50,6 +52,7 @@ def check(database: Database, *, settled: bool = True) -> dict[str, int]:
     _check_certificates(tables, events)
     _check_requests(tables)
     world_acme.check_acme(tables, events, settled=settled)
+    world_approvals.check_approvals(tables, events)
     _check_revocations(tables, events)
     _check_crl_events(tables, events)
     _check_crls(tables)
@@ -167,8 +170,8 @@ def _check_requests(tables: dict[str, list[dict]]) -> None:
     states = {row["request_id"]: row["state"] for row in tables["issuance_intent"]}
     words = {"done": "issued", "abandoned": "abandoned", "intent": "intent"}
     for row in tables["certificate_request"]:
-        expected = words[states[row["id"]]] if row["id"] in states else "refused"
-        assert row["status"] == expected, row["id"]
+        expected = {words[states[row["id"]]]} if row["id"] in states else world_approvals.WITHOUT_INTENT
+        assert row["status"] in expected, row["id"]
 
 
 def _check_revocations(tables: dict[str, list[dict]], events: dict[str, dict]) -> None:

@@ -127,7 +127,8 @@ def simulate(profile: Path, days: int, config_file: Path, *, as_json: bool) -> N
         click.echo(f"{each.time} {each.request_id} {each.principal}: {each.was} -> {each.would} ({why})")
     click.echo(
         f"{report.replayed} requests for {report.profile}: {report.now_refused} would be refused, "
-        f"{report.now_issued} would be issued, {report.now_different} would differ, "
+        f"{report.now_issued} would be issued, {report.now_pending} would wait for approvals, "
+        f"{report.now_different} would differ, "
         f"{report.unchanged} would not",
         err=True,
     )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from typing import cast
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Response, g
 from flask_openapi.blueprint import APIBlueprint
 
@@ -11,6 +14,8 @@ from ca_server.core.authorization import Authorization
 from ca_server.core.csr import Csr, parse_csr
 from ca_server.core.errors import CaError, Kind
 from ca_server.core.roles import Action
+from ca_server.core.signatures import PublicKey, spki_sha256
+from ca_server.rest.approvals import view_of
 from ca_server.rest.authenticate import admit, record_refusal
 from ca_server.rest.problems import responses
 from ca_server.rest.queries import CertificateRequestQuery, RecordPath
@@ -27,15 +32,17 @@ from ca_server.rest.schemas import (
 from ca_server.rest.services import principal, services
 from ca_server.services import inventory, metrics
 from ca_server.services.access import authorize_request
+from ca_server.services.approvals import list_approvals
 from ca_server.services.context import actor_of
 from ca_server.services.issue import CertificateRequest, Idempotency
 from ca_server.services.outcome import IssuedCertificate
+from ca_server.services.pending import ApprovalPending
 from ca_server.store.inventory import RequestRecord
 
 blueprint = APIBlueprint("certificate_requests", __name__, url_prefix=PREFIX)
 blueprint.before_request(admit)
 
-_RESULTS = {Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "error"}
+_RESULTS = {Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "error", Kind.NOT_READY: "pending"}
 
 
 @blueprint.post(
@@ -43,18 +50,24 @@ _RESULTS = {Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "error"}
     responses={201: CertificateRequestView, **responses(404, 409, 413, 415, 422)},
 )
 def create_certificate_request(header: IdempotencyHeader, body: NewCertificateRequest) -> Response:
-    """Ask for a certificate; the same Idempotency-Key with the same body gives the same certificate."""
+    """Ask for a certificate; the same Idempotency-Key with the same body gives the same certificate.
+
+    Where the profile needs approvals the status is `pending`: ask again, with the same key and body, once
+    officers have approved.
+    """
     csr, authorization = _authorize(body)
     digest = hashlib.sha256(body.model_dump_json(exclude_none=True).encode()).hexdigest()
-    issued = _issue(
-        CertificateRequest(
-            csr=csr,
-            authorization=authorization,
-            not_before=body.not_before,
-            not_after=body.not_after,
-            idempotency=Idempotency(header.idempotency_key, digest),
-        )
+    wanted = CertificateRequest(
+        csr=csr,
+        authorization=authorization,
+        not_before=body.not_before,
+        not_after=body.not_after,
+        idempotency=Idempotency(header.idempotency_key, digest),
     )
+    try:
+        issued = _issue(wanted)
+    except ApprovalPending as pending:
+        return _wait(pending)
     g.serial_number = issued.serial_number
     view = CertificateRequestView(
         id=issued.request_id,
@@ -87,14 +100,29 @@ def show_certificate_request(path: RecordPath) -> Response:
     if record.certificate_id is not None:
         found = inventory.find_certificate(services().context, principal(), record.certificate_id)
         certificate = _issued_view(found.id, found.serial_number, found.der, found.authority_id)
+    csr = x509.load_der_x509_csr(record.csr_der)
     return reply(
         CertificateRequestDetail(
             **_item(record).model_dump(mode="python", exclude={"certificate_id", "created_at"}),
             created_at=record.created_at,
             detail=record.detail,
+            subject=csr.subject.rfc4514_string(),
+            not_before=record.requested["not_before"],
+            not_after=record.requested["not_after"],
+            spki_sha256=spki_sha256(cast("PublicKey", csr.public_key())),
+            csr=csr.public_bytes(Encoding.PEM).decode("ascii"),
+            approvals=[view_of(each) for each in list_approvals(services().context, record)],
             certificate=certificate,
         )
     )
+
+
+def _wait(pending: ApprovalPending) -> Response:
+    """What whoever has to wait for officers is told, and when to ask again."""
+    view = CertificateRequestView(id=pending.request_id, status="pending", certificate=None)
+    response = reply(view, 201, location=f"{PREFIX}/certificate-requests/{pending.request_id}")
+    response.headers["Retry-After"] = str(pending.retry_after)
+    return response
 
 
 def _authorize(body: NewCertificateRequest) -> tuple[Csr, Authorization]:
@@ -140,6 +168,7 @@ def _item(record: RequestRecord) -> CertificateRequestItem:
         protocol=record.protocol,
         principal=record.principal_id,
         created_at=record.created_at,
+        names=record.requested["identifiers"],
         rule_ids=list(record.rule_ids),
         certificate_id=record.certificate_id,
     )

@@ -96,8 +96,20 @@ class CertificateRequestView(Outgoing):
     certificate: IssuedCertificateView | None
 
 
+class ApprovalView(Outgoing):
+    """What one officer decided on a request."""
+
+    principal: str
+    decision: str
+    comment: str
+    decided_at: TimeText
+
+
 class CertificateRequestDetail(Outgoing):
-    """A request later on: what became of it, and by which rules it was refused."""
+    """A request later on: what was asked for, what officers said, and what became of it.
+
+    `not_before` and `not_after` are what was asked for; null leaves them to the profile.
+    """
 
     id: RecordId
     status: str
@@ -107,6 +119,13 @@ class CertificateRequestDetail(Outgoing):
     created_at: TimeText
     rule_ids: list[str]
     detail: str
+    subject: str
+    names: list[str]
+    not_before: str | None
+    not_after: str | None
+    spki_sha256: Sha256
+    csr: str
+    approvals: list[ApprovalView]
     certificate: IssuedCertificateView | None
 
 
@@ -119,6 +138,7 @@ class CertificateRequestItem(Outgoing):
     protocol: str
     principal: str
     created_at: TimeText
+    names: list[str]
     rule_ids: list[str]
     certificate_id: CertificateId | None
 

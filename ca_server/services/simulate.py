@@ -18,6 +18,7 @@ from ca_server.core.profile import Profile
 from ca_server.core.site import SiteRules
 from ca_server.services.context import Context
 from ca_server.services.replay import replay
+from ca_server.store.approvals import count_approved
 from ca_server.store.requests import PastRequest, compromised_keys, requests_since
 
 # Counts are always whole; of each kind of difference so many are shown.
@@ -58,6 +59,7 @@ class Report:
     unchanged: int = 0
     now_refused: int = 0
     now_issued: int = 0
+    now_pending: int = 0
     now_different: int = 0
     differences: list[Difference] = field(default_factory=list)
 
@@ -69,7 +71,9 @@ class Report:
             return
         if difference.would == "refused":
             self.now_refused += 1
-        elif difference.was == "refused":
+        elif difference.would == "pending":
+            self.now_pending += 1
+        elif difference.was != "issued":
             self.now_issued += 1
         else:
             self.now_different += 1
@@ -88,20 +92,38 @@ def simulate(context: Context, trial: Trial, since: datetime) -> Report:
     report = Report(trial.proposed.name)
     with context.database.read() as connection:
         compromised = compromised_keys(connection)
+        approved = count_approved(connection)
         past = requests_since(connection, profile=trial.proposed.name, created_at=to_epoch(since))
         for request in past:
-            report.add(_replay(trial, request, compromised))
+            report.add(_replay(trial, _Past(request, approved.get(request.id, 0)), compromised))
     return report
 
 
-def _replay(trial: Trial, request: PastRequest, compromised: Collection[str]) -> Difference | None:
-    was = "refused" if request.status == "refused" else "issued"
-    granted = _decide(trial.proposed, trial, request, compromised)
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """A request, and how many officers have approved it."""
+
+    request: PastRequest
+    approvals: int
+
+    @property
+    def outcome(self) -> str:
+        """What policy made of it; what officers made of it afterwards is not for a profile to change."""
+        if self.request.status == "refused" and "APPROVAL-EXPIRED" not in self.request.rule_ids:
+            return "refused"
+        waits = self.request.status in {"pending", "rejected", "refused"}
+        return "pending" if waits else "issued"
+
+
+def _replay(trial: Trial, past: _Past, compromised: Collection[str]) -> Difference | None:
+    was, request = past.outcome, past.request
+    granted = _decide(trial.proposed, trial, past, compromised)
     if isinstance(granted, CaError):
-        return None if was == "refused" else _difference(request, was, "refused", rule_ids=granted.rule_ids)
-    if was == "refused":
+        would = "pending" if granted.rule_ids == ("PROFILE-APPROVALS",) else "refused"
+        return None if was == would else _difference(request, was, would, rule_ids=granted.rule_ids)
+    if was != "issued":
         return _difference(request, was, "issued", rule_ids=request.rule_ids)
-    before = _decide(trial.in_force, trial, request, compromised) if trial.in_force else None
+    before = _decide(trial.in_force, trial, past, compromised) if trial.in_force else None
     if not isinstance(before, CertificateFields):
         return None
     old, new = _describe(before, trial.issuer), _describe(granted, trial.issuer)
@@ -110,20 +132,20 @@ def _replay(trial: Trial, request: PastRequest, compromised: Collection[str]) ->
 
 
 def _decide(
-    profile: Profile, trial: Trial, request: PastRequest, compromised: Collection[str]
+    profile: Profile, trial: Trial, past: _Past, compromised: Collection[str]
 ) -> CertificateFields | CaError:
     try:
-        csr = parse_csr(request.csr_der)
+        csr = parse_csr(past.request.csr_der)
         facts = Facts(
-            now=from_epoch(request.created_at),
+            now=from_epoch(past.request.created_at),
             issuer=trial.issuer,
             site=trial.site,
             compromised=csr.spki_sha256 in compromised,
             own_key=csr.spki_sha256 in trial.own_keys,
             debian_weak_keys=trial.debian_weak_keys,
-            approvals=0,
+            approvals=past.approvals,
         )
-        return replay(csr, request, profile, facts)
+        return replay(csr, past.request, profile, facts)
     except CaError as refusal:
         return refusal
 

@@ -33,6 +33,7 @@ ROUTES: set[tuple[str, str, Action | None]] = {
     ("GET", "/api/v1/certificate-requests", Action.READ_REQUEST),
     ("POST", "/api/v1/certificate-requests", Action.REQUEST_CERTIFICATE),
     ("GET", "/api/v1/certificate-requests/<record_id>", Action.READ_REQUEST),
+    ("POST", "/api/v1/certificate-requests/<record_id>/approvals", Action.DECIDE_REQUEST),
     ("GET", "/api/v1/certificates", Action.READ_CERTIFICATE),
     ("GET", "/api/v1/certificates/<certificate_id>", Action.READ_CERTIFICATE),
     ("DELETE", "/api/v1/certificates/<certificate_id>/revocation", Action.RELEASE_CERTIFICATE),
@@ -67,6 +68,7 @@ ALL = set(Role)
 MAY = {
     Action.REQUEST_CERTIFICATE: ALL - {Role.AUDITOR},
     Action.READ_REQUEST: ALL,
+    Action.DECIDE_REQUEST: {Role.ADMINISTRATOR, Role.OFFICER},
     Action.READ_CERTIFICATE: ALL,
     Action.REVOKE_CERTIFICATE: ALL - {Role.AUDITOR},
     Action.RELEASE_CERTIFICATE: {Role.ADMINISTRATOR, Role.OFFICER},
