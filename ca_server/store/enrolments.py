@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Connection, bindparam, insert, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, insert, literal_column, select, update
 
 from ca_server.core.est.resources import Renewal
 from ca_server.store.est_tables import enrolment, enrolment_secret
@@ -25,7 +25,7 @@ _SPEND = Prepared(
         enrolment_secret.c.not_after >= bindparam("now", type_=BigInteger),
         enrolment_secret.c.uses < enrolment_secret.c.max_uses,
     )
-    .values(uses=enrolment_secret.c.uses + 1)
+    .values(uses=enrolment_secret.c.uses + literal_column("1"))
 )
 _FIND_CHAIN = Prepared(
     select(enrolment.c.renewals, enrolment.c.first_at)
