@@ -13,7 +13,14 @@ from ca_server.core.est.certs_only import certs_only
 from ca_server.core.est.resources import PROTOCOL
 from ca_server.est.bodies import read_csr
 from ca_server.est.replies import CERTS_ONLY, reply
-from ca_server.est.requests import applicant, label, peer, record_refusal, refusals_written
+from ca_server.est.requests import (
+    applicant,
+    label,
+    peer,
+    predecessor,
+    record_refusal,
+    refusals_written,
+)
 from ca_server.est.routes import PREFIX
 from ca_server.est.services import services
 from ca_server.services import metrics
@@ -42,9 +49,10 @@ def simpleenroll() -> Response:
 def simplereenroll() -> Response:
     """The next certificate for whoever holds the one that ends; without a label, of the same profile."""
     known, csr = label(), _csr()
+    parts, old = services().parts, predecessor()
     profile = known.require_profile() if known.name is not None else None
-    name = profile.name if profile is not None else "unknown"
-    issued = _issue(name, lambda: reenrol(services().parts, peer(), profile, csr))
+    own = old.record.profile if old.record is not None else ""
+    issued = _issue(own, lambda: reenrol(parts, old, peer(), profile, csr))
     return reply(_alone(issued), CERTS_ONLY)
 
 
@@ -65,7 +73,9 @@ def _issue(profile: str, ask: Callable[[], IssuedCertificate]) -> IssuedCertific
             record_refusal(error)
         raise
     finally:
-        metrics.ISSUED.labels(authority, profile, PROTOCOL, result).inc()
+        # A certificate may be of a profile that there is no more.
+        known = profile if profile in services().parts.policies.names else "unknown"
+        metrics.ISSUED.labels(authority, known, PROTOCOL, result).inc()
     g.serial_number = issued.serial_number
     return issued
 

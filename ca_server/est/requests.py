@@ -16,8 +16,15 @@ from ca_server.est.labels import Label
 from ca_server.est.routes import ROUTES, Proof
 from ca_server.est.services import services
 from ca_server.peer import Peer, peer_of
+from ca_server.services.access import ClientCertificate
 from ca_server.services.context import actor_of
-from ca_server.services.est.applicants import Applicant, check_presented, identify
+from ca_server.services.est.applicants import (
+    Applicant,
+    check_presented,
+    identify,
+    principal_of_certificate,
+)
+from ca_server.services.est.reenrol import predecessor_of
 from ca_server.services.refusals import ANONYMOUS
 
 MAX_BASIC_LENGTH = 1024
@@ -80,6 +87,12 @@ def applicant() -> Applicant:
     return found
 
 
+def predecessor() -> ClientCertificate:
+    """The certificate that is to be renewed; set by `admit` where a route asks for one."""
+    found: ClientCertificate = g.predecessor
+    return found
+
+
 def address() -> str:
     """Where the request came from, in text."""
     return request.remote_addr or ""
@@ -116,8 +129,8 @@ def _require(proof: Proof) -> None:
         g.applicant = identify(parts, peer(), basic_credentials(), address(), profile)
         g.principal = g.applicant.principal
     elif proof is Proof.PREDECESSOR:
-        if peer().certificate is None:
-            raise _credentials("connect with the certificate that is to be renewed, and its key")
+        g.predecessor = predecessor_of(parts, peer())
+        g.principal = principal_of_certificate(g.predecessor.certificate, ())
     else:
         check_presented(parts, peer())
 

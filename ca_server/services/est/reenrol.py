@@ -32,17 +32,33 @@ from ca_server.store.inventory import CertificateRecord
 _CHANGE_SUBJECT_NAME = x509.ObjectIdentifier("1.3.6.1.5.5.7.7.36")
 
 
-def reenrol(parts: EstParts, peer: Peer, profile: Profile | None, csr: Csr) -> IssuedCertificate:
-    """The certificate that takes the place of the one that the client shows.
+def predecessor_of(parts: EstParts, peer: Peer) -> ClientCertificate:
+    """The certificate that the client shows to be renewed, once it is known to be good now.
+
+    Raises:
+        CaError: unauthenticated, `ACCESS-CREDENTIALS` or an `ACCESS-CERT-...` rule; unavailable.
+    """
+    if peer.certificate is None:
+        raise refuse(
+            Kind.UNAUTHENTICATED,
+            "ACCESS-CREDENTIALS",
+            "show the certificate to be renewed as the TLS client certificate; a password does not renew",
+        )
+    return judge_client_certificate(parts.context, peer.certificate, parts.manufacturers.judge)
+
+
+def reenrol(
+    parts: EstParts, presented: ClientCertificate, peer: Peer, profile: Profile | None, csr: Csr
+) -> IssuedCertificate:
+    """The certificate that takes the place of the presented one.
 
     `profile` is what a label leads to; None asks for the certificate's own, which it has to be.
 
     Raises:
-        CaError: unauthenticated, `ACCESS-CREDENTIALS` or an `ACCESS-CERT-...` rule; forbidden,
-            `EST-RENEWAL-FOREIGN`, `EST-RENEWAL-PROFILE`, `EST-RENEWAL-COUNT` or `EST-RENEWAL-AGE`; bad_csr
-            with every broken `EST-RENEWAL-...` rule, `EST-CHANNEL-BINDING`; whatever `Gate.issue` raises.
+        CaError: forbidden, `EST-RENEWAL-FOREIGN`, `EST-RENEWAL-PROFILE`, `EST-RENEWAL-COUNT` or
+            `EST-RENEWAL-AGE`; bad_csr with every broken `EST-RENEWAL-...` rule, `EST-CHANNEL-BINDING`;
+            whatever `Gate.issue` raises.
     """
-    presented = _presented(parts, peer)
     old = presented.record
     if old is None:
         raise _forbidden(
@@ -64,16 +80,6 @@ def reenrol(parts: EstParts, peer: Peer, profile: Profile | None, csr: Csr) -> I
             claim=EnrolmentClaim(renewal=renewal),
         )
     )
-
-
-def _presented(parts: EstParts, peer: Peer) -> ClientCertificate:
-    if peer.certificate is None:
-        raise refuse(
-            Kind.UNAUTHENTICATED,
-            "ACCESS-CREDENTIALS",
-            "show the certificate to be renewed as the TLS client certificate; a password does not renew",
-        )
-    return judge_client_certificate(parts.context, peer.certificate, parts.manufacturers.judge)
 
 
 def _own_profile(parts: EstParts, old: CertificateRecord, wanted: Profile | None) -> Profile:
