@@ -31,6 +31,7 @@ COMMANDS = {
     "ocsp": ("ocsp_responder.cli:command", "Run the OCSP responder."),
     "profile": ("ca_server.cli.profile:command", "Check, compare and simulate certificate profiles."),
     "recover": ("ca_server.cli.recover:command", "Settle what a crash left behind."),
+    "request": ("ca_server.cli.request:command", "List, show, approve and reject certificate requests."),
     "serve": ("ca_server.cli.serve:command", "Run the HTTPS and HTTP doors."),
     "tls": ("ca_server.cli.tls:command", "Issue or renew the server's own certificate."),
     "token": ("ca_server.cli.token:command", "Create, list and revoke API tokens."),

@@ -33,6 +33,7 @@ class Reply:
 
     status: int
     body: bytes
+    retry_after: int | None = None
 
     def json(self) -> dict[str, Any]:
         """The body as the JSON object that it is.
@@ -112,9 +113,10 @@ class APIClient:
             connection.close()
         if len(body) > MAX_REPLY_BYTES:
             raise CaError(Kind.INTERNAL, f"the server's answer has over {MAX_REPLY_BYTES} bytes")
-        reply = Reply(response.status, body)
+        told = response.headers.get("Retry-After", "")
+        reply = Reply(response.status, body, int(told) if told.isdecimal() else None)
         if response.status >= 300:
-            raise _failure(reply, response.headers.get("Retry-After", ""))
+            raise _failure(reply)
         return reply
 
 
@@ -159,7 +161,7 @@ def _read_token(path: Path) -> str:
     return token
 
 
-def _failure(reply: Reply, retry_after: str) -> CaError:
+def _failure(reply: Reply) -> CaError:
     """The server's problem details as the error that they were there (RFC 9457)."""
     try:
         problem = reply.json()
@@ -174,7 +176,7 @@ def _failure(reply: Reply, retry_after: str) -> CaError:
         _kind_of(reply.status, str(problem.get("type", ""))),
         str(problem.get("detail") or f"the server answered {reply.status}"),
         violations=violations,
-        retry_after=int(retry_after) if retry_after.isdecimal() else None,
+        retry_after=reply.retry_after,
     )
 
 

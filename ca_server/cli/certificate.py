@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from ca_server.cli.private_keys import (
 from ca_server.core.errors import CaError, Kind
 
 MAX_FILE_BYTES = 1024 * 1024
+# Seconds between looks at a request that waits, where the server says nothing.
+WAIT = 60
 REASONS = (
     "unspecified",
     "keyCompromise",
@@ -88,10 +91,17 @@ def command() -> None:
     required=True,
     help="Folder for the certificate and the new key.",
 )
+@click.option(
+    "--idempotency-key",
+    help="Go on with what was asked for under this key, with the same --csr; a new one without it.",
+)
 @click.option("-f", "--force", is_flag=True, help="Replace files that are there.")
 @client_options
 def issue(client: APIClient, **options: Any) -> None:
-    """Get a certificate, for a CSR or for a new key, and write it to the folder --out."""
+    """Get a certificate, for a CSR or for a new key, and write it to the folder --out.
+
+    Where officers have to approve it first, this waits until they have.
+    """
     csr_file: Path | None = options["csr_file"]
     if (csr_file is None) == (not options["sans"] and options["common_name"] is None):
         raise click.UsageError("give --csr, or --san (and --common-name) for a new key")
@@ -103,7 +113,8 @@ def issue(client: APIClient, **options: Any) -> None:
         key = make_key(options["kty"], options["crv"], int(options["size"]))
         names = [parse_name(text) for text in options["sans"]]
         csr = make_csr(key, names, make_subject(options["common_name"]))
-    _enrol(client, options["profile"], csr, options["not_after"], options["out"], key)
+    body = {"profile": options["profile"], "csr": csr, "not_after": options["not_after"]}
+    _enrol(client, body, options["out"], key, options["idempotency_key"])
 
 
 @command.command()
@@ -119,7 +130,7 @@ def renew(client: APIClient, folder: Path) -> None:
         names = []
     key = make_key_like(present.public_key())
     csr = make_csr(key, names, present.subject)
-    _enrol(client, profile, csr, None, folder, key)
+    _enrol(client, {"profile": profile, "csr": csr}, folder, key)
 
 
 @command.command("list")
@@ -228,12 +239,15 @@ def lint(file: Path, *, as_json: bool) -> None:
 
 
 def _enrol(
-    client: APIClient, profile: str, csr: str, not_after: str | None, out: Path, key: ClientKey | None
+    client: APIClient,
+    body: dict[str, Any],
+    out: Path,
+    key: ClientKey | None,
+    idempotency_key: str | None = None,
 ) -> None:
-    body = {"profile": profile, "csr": csr, "not_after": not_after}
     files = NewFiles(out, key)
     try:
-        issued = client.post_until_answered("/certificate-requests", body, secrets.token_hex(16)).json()
+        issued = _ask_until_issued(client, body, idempotency_key or secrets.token_hex(16))
     except BaseException:
         files.discard()
         raise
@@ -242,6 +256,24 @@ def _enrol(
     click.echo(certificate["id"])
     files.complete(certificate["pem_chain"])
     click.echo(f"wrote {out}/{CERTIFICATE}; serial number {certificate['serial_number']}", err=True)
+
+
+def _ask_until_issued(client: APIClient, body: dict[str, Any], idempotency_key: str) -> dict[str, Any]:
+    """Ask, and ask again for as long as officers have not decided."""
+    told = False
+    while True:
+        reply = client.post_until_answered("/certificate-requests", body, idempotency_key)
+        issued = reply.json()
+        if issued["status"] != "pending":
+            return issued
+        if not told:
+            click.echo(
+                f"request {issued['id']} waits for the approval of officers; "
+                f"to go on later with the same --csr, give --idempotency-key {idempotency_key}",
+                err=True,
+            )
+            told = True
+        time.sleep(reply.retry_after or WAIT)
 
 
 def _certificate_id(text: str) -> str:
