@@ -12,6 +12,8 @@ pytest_plugins = [
     "tests.fixtures.ordering",
     "tests.fixtures.acme_client",
     "tests.fixtures.est_door",
+    "tests.fixtures.device_makers",
+    "tests.fixtures.enrolling",
     "tests.fixtures.operational_log",
     "tests.fixtures.softhsm",
     "tests.fixtures.running_responder",
@@ -19,4 +21,5 @@ pytest_plugins = [
     "tests.fixtures.ceremony",
     "tests.fixtures.network",
     "tests.fixtures.nginx",
+    "tests.fixtures.on_the_wire",
 ]
