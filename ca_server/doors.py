@@ -38,6 +38,7 @@ from ca_server.services.cross_certificates import CrossChain, read_cross_chains
 from ca_server.services.est.authority_certificates import AuthorityCertificates
 from ca_server.services.est.manufacturers import Manufacturers
 from ca_server.services.est.parts import EstParts
+from ca_server.services.est.server_keys import PackageSigner
 from ca_server.services.health import require_audit_log, require_database
 from ca_server.services.refusals import RefusalLog
 from ca_server.serving import WORKER_METRICS, Door, DoorSettings, Opened
@@ -104,7 +105,7 @@ def _open_api(config: Config, proxy_uid: int | None) -> Opened:
         acme = _acme_services(config, config.acme, issuance, chains, nonces)
     est = None
     if config.est is not None:
-        est = _est_services(config.est, issuance, rest.refusals, crossed)
+        est = _est_services(config, config.est, issuance, rest.refusals, crossed)
     return Opened(with_peers(create_api_app(rest, publication, acme, est), proxy_uid), closing.close)
 
 
@@ -128,9 +129,13 @@ def _acme_services(
 
 
 def _est_services(
-    settings: EstConfig, issuance: Issuance, refusals: RefusalLog, crossed: Sequence[CrossChain]
+    config: Config,
+    settings: EstConfig,
+    issuance: Issuance,
+    refusals: RefusalLog,
+    crossed: Sequence[CrossChain],
 ) -> EstServices:
-    context, policies = issuance.context, issuance.policies
+    context, policies, files = issuance.context, issuance.policies, tls_files(config)
     parts = EstParts(
         context=context,
         gate=issuance.gate,
@@ -144,6 +149,7 @@ def _est_services(
         parts=parts,
         labels=Labels(settings, policies),
         authorities=AuthorityCertificates(context, crossed),
+        signer=PackageSigner(files.chain, files.key),
     )
 
 

@@ -28,10 +28,18 @@ def read_csr() -> Csr:
     """The CSR in the body of this request, its signature verified.
 
     Raises:
-        CaError: malformed (`EST-MEDIA-TYPE`, `EST-SIZE`, `EST-FRAMING`, `EST-BASE64`), bad_csr or
-            bad_public_key.
+        CaError: as `read_der`; bad_csr or bad_public_key.
     """
-    return parse_csr(decode_body(_read_body()))
+    return parse_csr(read_der())
+
+
+def read_der() -> bytes:
+    """The DER in the body of this request.
+
+    Raises:
+        CaError: malformed, `EST-MEDIA-TYPE`, `EST-SIZE`, `EST-FRAMING` or `EST-BASE64`.
+    """
+    return decode_body(_read_body())
 
 
 def decode_body(body: bytes) -> bytes:

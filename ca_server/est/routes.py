@@ -23,4 +23,5 @@ ROUTES: dict[str, Proof] = {
     "authorities.csrattrs": Proof.NONE,
     "enrolment.simpleenroll": Proof.CREDENTIALS,
     "enrolment.simplereenroll": Proof.PREDECESSOR,
+    "enrolment.serverkeygen": Proof.CREDENTIALS,
 }

@@ -9,6 +9,7 @@ from flask import current_app
 from ca_server.est.labels import Labels
 from ca_server.services.est.authority_certificates import AuthorityCertificates
 from ca_server.services.est.parts import EstParts
+from ca_server.services.est.server_keys import PackageSigner
 
 EXTENSION = "sealkeeper.est"
 
@@ -20,6 +21,7 @@ class EstServices:
     parts: EstParts
     labels: Labels
     authorities: AuthorityCertificates
+    signer: PackageSigner
 
 
 def services() -> EstServices:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import email
 import json
 import re
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7
 from sqlalchemy import func, select
 
 from ca_server.core.est.settings import OPERATIONS
@@ -29,7 +31,7 @@ RULES = re.compile(r"\[([A-Z0-9-]+(?:, [A-Z0-9-]+)*)\]\n\Z")
 def rules_of(response) -> list[str]:
     """The rules that a refusal ends with, once it is proven to be text."""
     assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert response.text[0].isupper()
+    assert not response.text[0].islower()
     found = RULES.search(response.text)
     assert found, response.text
     return found[1].split(", ")
@@ -226,6 +228,42 @@ def test_a_certificate_is_renewed_by_itself(est_door):
     assert {each["actor"]["id"] for each in refusals(door)} == {f"certificate:{old.certificate_id}"}
 
 
+def parts_of(response):
+    """The parts of a multipart answer, as a mail program reads them."""
+    head = f"Content-Type: {response.headers['Content-Type']}\r\n\r\n".encode()
+    whole = email.message_from_bytes(head + response.data)
+    assert whole.is_multipart()
+    return [(each["Content-Type"], each.get_payload(decode=True)) for each in whole.get_payload()]
+
+
+@pytest.mark.parametrize("path", ["serverkeygen", "printers/serverkeygen"])
+def test_who_cannot_make_a_key_is_given_one(est_door, path):
+    response = est_door.enrol(csr_of("a.example.com"), path, secret=est_door.secret())
+    assert response.status_code == 200, response.text
+    assert response.headers["Content-Type"].startswith("multipart/mixed; boundary=")
+    assert response.headers["Cache-Control"] == "no-store"
+    (key_type, key), (certificates_type, message) = parts_of(response)
+    assert (key_type, certificates_type) == ("application/pkcs8", CERTS_ONLY)
+    (certificate,) = pkcs7.load_der_pkcs7_certificates(message)
+    made = serialization.load_der_private_key(key, password=None)
+    assert spki(certificate.public_key()) == spki(made.public_key())
+
+
+def test_the_next_one_gets_another_key(est_door):
+    csr, secret = csr_of("a.example.com"), est_door.secret(max_uses=2)
+    answers = [est_door.enrol(csr, "serverkeygen", secret=secret) for _ in range(3)]
+    assert [each.status_code for each in answers] == [200, 200, 401]
+    assert rules_of(answers[2]) == ["EST-SECRET-SPENT"]
+    assert parts_of(answers[0]) != parts_of(answers[1])
+
+
+def test_where_the_profile_makes_no_keys_none_is_made(est_door):
+    secret = est_door.secret(profile="tls-client")
+    response = est_door.enrol(csr_of("a.example.com"), "tls-client/serverkeygen", secret=secret)
+    assert (response.status_code, rules_of(response)) == (403, ["EST-SERVER-KEY"])
+    assert rules_written(est_door) == ["EST-SERVER-KEY"]
+
+
 # Refusals
 
 
@@ -297,7 +335,7 @@ def test_what_the_gate_refuses_is_told_by_its_rules_and_written_down_once(est_do
     before = issued_count("refused", "none")
     names = [f"{number}.example.com" for number in range(21)]
     response = est_door.enrol(csr_of(*names), secret=est_door.secret())
-    assert (response.status_code, rules_of(response)) == (400, ["PROFILE-NAMES-MAX"])
+    assert (response.status_code, rules_of(response)) == (400, ["PROFILE-NAME-COUNT"])
     assert refusals(est_door) == []
     assert count(est_door, tables.certificate_request) == 1
     assert issued_count("refused", "none") == before + 1
