@@ -79,7 +79,7 @@ class SoftwareKeyStore:
         KeyUri(self._label, label, key_id)
         if any(label == key.record.label or key_id == key.record.key_id for key in self._keys):
             raise HsmRefused(f"the label {label} or the id {key_id.hex()} is taken")
-        private = _make(key_type)
+        private = make_key(key_type)
         record = KeyRecord(
             label=label,
             key_id=key_id,
@@ -170,7 +170,8 @@ class _SoftwareSigner:
         return signature
 
 
-def _make(key_type: KeyType) -> Any:
+def make_key(key_type: KeyType) -> Any:
+    """A new private key, in this process's memory."""
     if key_type in _CURVES:
         return ec.generate_private_key(_CURVES[key_type])
     if key_type in _ML_DSA:
