@@ -42,6 +42,8 @@ def test_the_demo_tries_everything_and_describes_itself(command, tmp_path):
     assert tried.returncode == 0, tried.stderr
     assert "✓ a certificate over ACME" in tried.stderr
     assert "✓ another one for an account that was bound by an external key" in tried.stderr
+    assert "✓ a certificate over EST, by a secret" in tried.stderr
+    assert "✓ the next one over EST, by the one before" in tried.stderr
     assert "not tried" not in tried.stderr
     assert not (tmp_path / "demo/demo.json").exists()
     external_key = (tmp_path / "demo/eab/hmac-key").read_bytes()
@@ -67,5 +69,11 @@ def test_the_demo_tries_everything_and_describes_itself(command, tmp_path):
     assert key_file.is_absolute()
     assert key_file.read_bytes() == external_key
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    assert demo["est_url"] == f"{demo['ca_url']}/.well-known/est"
+    password_file = Path(demo["est"]["password_file"])
+    assert password_file.is_absolute()
+    assert stat.S_IMODE(password_file.stat().st_mode) == 0o600
+    told = f"{demo['est']['username']}:{password_file.read_text()}"
+    assert (tmp_path / "demo/est/secret").read_text() == told
     assert demo["http01_port"] == port
     assert not described.exists()

@@ -144,6 +144,11 @@ def _description(layout: Layout, processes: Processes) -> dict[str, object]:
             "kid": (layout.external_account / "kid").read_text().strip(),
             "hmac_key_file": str(layout.external_account / "hmac-key"),
         },
+        "est_url": layout.est_url,
+        "est": {
+            "username": (layout.enrolment / "username").read_text().strip(),
+            "password_file": str(layout.enrolment / "password"),
+        },
         "http01_port": layout.options.http01_port,
         "tls_alpn01_port": layout.options.tls_alpn01_port,
         "http_url": layout.http_url,
@@ -178,6 +183,7 @@ The appliance is up. DEMO: its keys are in software, and nothing but this machin
 
   HTTPS door   {layout.ca_url}
   ACME         {acme}
+  EST          {layout.est_url}
   CRLs, log    {layout.http_url}
   OCSP         {layout.ocsp_url}
   root         {layout.roots}
@@ -191,6 +197,8 @@ Try, in another terminal:
   openssl verify -CAfile {layout.roots} -untrusted {layout.issuing_chain} host/cert.pem
   REQUESTS_CA_BUNDLE={layout.roots} certbot certonly --server {acme} --standalone --http-01-port {port} \
     --agree-tos --register-unsafely-without-email -n --config-dir c --work-dir w --logs-dir l -d localhost
+  .venv/bin/sealkeeper enroll --url {layout.est_url} --root {layout.roots} \
+    --secret-file {layout.enrolment}/secret --name device.example.test --dir device
   .venv/bin/sealkeeper audit verify --url {layout.http_url}/audit --vkey {layout.vkey}
 
 Ctrl-C stops. Running it again goes on from here. To remove it: rm -r {layout.directory}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 
-from ca_server.cli.demo.layout import DemoOptions, Layout
+from ca_server.cli.demo.layout import EST_PROFILE, DemoOptions, Layout
 from ca_server.core.bundle import Bundle
 from ca_server.hsm.uri import KeyUri
 
@@ -46,7 +46,7 @@ def server_toml(layout: Layout, bundle: Bundle) -> str:
     ]
     for label in sorted({KeyUri.parse(uri).token for uri in uris}):
         lines += ["[[token]]", *_token(layout, label)]
-    lines += _acme(layout.options)
+    lines += [*_acme(layout.options), *_est()]
     return "\n".join(lines) + "\n"
 
 
@@ -67,6 +67,18 @@ def _acme(options: DemoOptions) -> list[str]:
         'certificates_per_name = "1000000/7d"',
         'certificates_per_name_set = "1000000/7d"',
         'failures_per_name = "300/1h"',
+    ]
+
+
+def _est() -> list[str]:
+    """EST for whoever tries often, also what happens to wrong secrets."""
+    return [
+        "[est]",
+        f"default_profile = {_text(EST_PROFILE)}",
+        'retry_after = "5s"',
+        "[est.limits]",
+        'failures_per_address = "30/1m"',
+        'failures_per_secret = "10/1m"',
     ]
 
 

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_server.cli.demo.configs import ocsp_toml, server_toml
-from ca_server.cli.demo.layout import Layout
+from ca_server.cli.demo.layout import EST_PROFILE, Layout
 from ca_server.cli.demo.processes import sealkeeper
 from ca_server.core.bundle import Bundle, read_bundle
 from ca_server.core.errors import CaError, Kind
@@ -62,6 +62,8 @@ class Install:
                 self._step(f"an API token for the {role}", partial(self._make_token, role))
         if not (layout.external_account / "hmac-key").exists():
             self._step("an external account key for ACME", self._make_external_key)
+        if not (layout.enrolment / "secret").exists():
+            self._step("an enrolment secret for EST", self._make_enrolment_secret)
 
     def _upgrade(self) -> None:
         self._run("db", "upgrade", *self._config())
@@ -110,6 +112,21 @@ class Install:
         folder.mkdir(mode=0o700, exist_ok=True)
         # The secret last: where it is there, so is all of it.
         for name, content in (("kid", made["id"]), ("hmac-key", made["hmac_key"])):
+            _write(folder / name, content.encode() + b"\n", mode=0o600)
+
+    def _make_enrolment_secret(self) -> None:
+        allowed = ["--profile", EST_PROFILE, "--allow", "*", "--uses", "1000000", "--valid", "365d"]
+        made = json.loads(
+            self._run("est", "secret", "create", "--owner", "demo", *allowed, "--json", *self._config())
+        )
+        folder = self._layout.enrolment
+        folder.mkdir(mode=0o700, exist_ok=True)
+        # The last one is what `sealkeeper enroll` reads.
+        for name, content in (
+            ("username", made["id"]),
+            ("password", made["secret"]),
+            ("secret", f"{made['id']}:{made['secret']}"),
+        ):
             _write(folder / name, content.encode() + b"\n", mode=0o600)
 
     def _run(self, *arguments: str) -> str:

@@ -12,6 +12,7 @@ ROOT = "root-r1"
 AUTHORITY = "issuing-i1"
 ACME_PROFILE = "tls-server"
 ACME_EAB_PROFILE = "tls-server-eab"
+EST_PROFILE = "tls-peer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,11 @@ class Layout:
         return self.directory / "eab"
 
     @property
+    def enrolment(self) -> Path:
+        """The folder of the secret that devices and hosts may enrol with over EST."""
+        return self.directory / "est"
+
+    @property
     def ca_url(self) -> str:
         """The HTTPS door."""
         return f"https://localhost:{self.options.https_port}"
@@ -103,6 +109,11 @@ class Layout:
     def acme_directory(self, profile: str) -> str:
         """The URL that an ACME client is given for a profile."""
         return f"{self.ca_url}/acme/{profile}/directory"
+
+    @property
+    def est_url(self) -> str:
+        """The URL that an EST client is given; what it asks for is of one profile unless it gives a label."""
+        return f"{self.ca_url}/.well-known/est"
 
     @property
     def http_url(self) -> str:

@@ -48,6 +48,8 @@ class Smoke:
                 "another one for an account that was bound by an external key",
                 lambda: self._enrol("acme-eab", ACME_EAB_PROFILE, self._external_key()),
             ),
+            ("a certificate over EST, by a secret", self._enroll),
+            ("the next one over EST, by the one before", self._renew),
             ("one more, revoked", self._revoke_second),
             ("CRL and OCSP say revoked within 10 seconds", self._expect_revoked),
             ("the audit log verifies, with a proof of the certificate", self._audit),
@@ -89,6 +91,31 @@ class Smoke:
     def _external_key(self) -> ExternalKey:
         folder = self._layout.external_account
         return ExternalKey((folder / "kid").read_text().strip(), (folder / "hmac-key").read_text().strip())
+
+    def _enroll(self) -> None:
+        first = ["--url", self._layout.est_url, "--root", str(self._layout.roots)]
+        secret = ["--secret-file", str(self._layout.enrolment / "secret")]
+        self._run(
+            sealkeeper("enroll", *first, *secret, "--name", "est.example.test", "--dir", str(self._host))
+        )
+        self._take_from_host("est")
+
+    def _renew(self) -> None:
+        self._run(sealkeeper("enroll", "--dir", str(self._host), "--early"))
+        self._take_from_host("est-renewed")
+        if self._certificate("est").read_bytes() == self._certificate("est-renewed").read_bytes():
+            raise CaError(Kind.INTERNAL, "sealkeeper enroll --early left the certificate as it was")
+
+    @property
+    def _host(self) -> Path:
+        return self._folder / "host"
+
+    def _take_from_host(self, name: str) -> None:
+        """Keep what the host has now, and verify it."""
+        self._certificate(name).parent.mkdir()
+        shutil.copy(self._host / "current" / "cert.pem", self._certificate(name))
+        self._fetch_crls()
+        self._run(self._verify_command(name))
 
     def _verify_kept(self) -> None:
         self._fetch_crls()
