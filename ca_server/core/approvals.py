@@ -23,12 +23,11 @@ class Decision(StrEnum):
 class ApprovalRules(Strict):
     """`approvals.toml`: how requests wait.
 
-    One that nobody decided for `lifetime` is refused. Whoever waits is told to ask again after
-    `retry_after`. No requester has more than `max_pending` requests waiting, so that none fills the list.
+    One that nobody decided for `lifetime` is refused. No requester has more than `max_pending` requests
+    waiting, so that none fills the list of those who decide.
     """
 
     lifetime: Duration = timedelta(days=7)
-    retry_after: Duration = timedelta(minutes=1)
     max_pending: int = Field(default=100, ge=1, le=100_000)
 
 

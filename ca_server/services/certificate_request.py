@@ -28,6 +28,7 @@ class CertificateRequest:
     """What a door hands to the gate once the protocol has authorized it.
 
     `claim` is the ACME order or the enrolment that it is made for, taken together with the intent.
+    `retry_after` is in how many seconds to ask again where it has to wait for officers.
     """
 
     csr: Csr
@@ -36,6 +37,7 @@ class CertificateRequest:
     not_after: datetime | None = None
     idempotency: Idempotency | None = None
     claim: OrderClaim | EnrolmentClaim | None = None
+    retry_after: int = 60
 
 
 @dataclass(frozen=True, slots=True)

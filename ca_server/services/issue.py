@@ -207,16 +207,15 @@ class Gate:
 
     def _wait(self, asked: Asked, profile: Profile, facts: Facts) -> ApprovalPending:
         """Have officers look at what would be issued as it stands; anything else is refused at once."""
-        rules = self._policies.approvals
-        if asked.waiting is not None or asked.key is None:
-            return ApprovalPending(asked.stored.id, rules)
-        try:
-            self._grant(asked.request, profile, replace(facts, approvals=profile.requesters.approvals))
-        except CaError as refusal:
-            self._record_refusal(asked, profile.sha256, refusal)
-            raise
-        actor = actor_of(asked.request.authorization.principal)
-        return begin(self._context, rules, profile, actor, asked.stored, asked.key)
+        if asked.key is not None:
+            try:
+                self._grant(asked.request, profile, replace(facts, approvals=profile.requesters.approvals))
+            except CaError as refusal:
+                self._record_refusal(asked, profile.sha256, refusal)
+                raise
+            actor = actor_of(asked.request.authorization.principal)
+            begin(self._context, self._policies.approvals, profile, actor, asked.stored, asked.key)
+        return ApprovalPending(asked.stored.id, asked.request.retry_after)
 
     def _grant(self, request: CertificateRequest, profile: Profile, facts: Facts) -> _Granted:
         fields = decide(

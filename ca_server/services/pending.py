@@ -20,6 +20,8 @@ from ca_server.store.requests import PastRequest
 
 # Requests that the worker ends in one go; it comes again.
 BATCH = 100
+# Seconds after which a requester is told to try again who has as many requests waiting as may be.
+RETRY_AFTER = 3600
 
 GIVEN_UP = "this request was given up; send it again with a new Idempotency-Key"
 
@@ -27,13 +29,13 @@ GIVEN_UP = "this request was given up; send it again with a new Idempotency-Key"
 class ApprovalPending(CaError):
     """A request waits for officers: the same request, sent again later, gets the certificate."""
 
-    def __init__(self, request_id: str, rules: ApprovalRules) -> None:
+    def __init__(self, request_id: str, retry_after: int) -> None:
         detail = f"request {request_id} waits for the approval of officers; send the same request again later"
         super().__init__(
             Kind.NOT_READY,
             detail,
             violations=(Violation("APPROVAL-PENDING", detail),),
-            retry_after=int(rules.retry_after.total_seconds()),
+            retry_after=retry_after,
         )
         self.request_id = request_id
 
@@ -53,8 +55,8 @@ def begin(
     actor: Actor,
     request: StoredRequest,
     key: StoredIdempotencyKey,
-) -> ApprovalPending:
-    """Keep a request until officers have decided; what comes back is for the gate to raise.
+) -> None:
+    """Keep a request until officers have decided.
 
     Raises:
         CaError: rate_limited, `APPROVAL-LIMIT`, too many of this requester's wait; unavailable.
@@ -76,7 +78,6 @@ def begin(
             raise _too_many(rules)
         insert_pending_request(unit, request, key)
         unit.commit(event)
-    return ApprovalPending(request.id, rules)
 
 
 def is_overdue(request: PastRequest, rules: ApprovalRules, now: datetime) -> bool:
@@ -136,5 +137,4 @@ def refuse_overdue(context: Context, rules: ApprovalRules) -> None:
 def _too_many(rules: ApprovalRules) -> CaError:
     detail = f"{rules.max_pending} requests of this requester wait for approval already"
     violation = Violation("APPROVAL-LIMIT", detail)
-    retry_after = int(rules.retry_after.total_seconds())
-    return CaError(Kind.RATE_LIMITED, detail, violations=(violation,), retry_after=retry_after)
+    return CaError(Kind.RATE_LIMITED, detail, violations=(violation,), retry_after=RETRY_AFTER)

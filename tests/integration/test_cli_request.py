@@ -5,27 +5,31 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partialmethod
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ca_server.core.approvals import ApprovalRules
 from ca_server.core.authorization import Role
 from ca_server.core.profile import parse_profile
 from ca_server.policy_store import default_directory
+from ca_server.services.issue import CertificateRequest
 from tests.fixtures.commands import sealkeeper
 from tests.fixtures.issuing import make_csr
 
 
 @pytest.fixture
-def run(issuing, serve_https, tmp_path):
+def run(issuing, serve_https, tmp_path, monkeypatch):
     """Runs `sealkeeper` as somebody of a role; each role has one token."""
     document = (default_directory() / "profiles/tls-server.toml").read_text()
     document = document.replace('name = "tls-server"', 'name = "approved"')
     document = document.replace("[requesters]", "[requesters]\napprovals = 1")
     issuing.policies._profiles["approved"] = parse_profile(document.encode(), source="approved.toml")
-    issuing.policies.approvals = ApprovalRules(retry_after="1s")
+    # Nobody waits for a minute here.
+    monkeypatch.setattr(
+        CertificateRequest, "__init__", partialmethod(CertificateRequest.__init__, retry_after=1)
+    )
     served = serve_https(issuing.api())
     for role in Role:
         (tmp_path / role).write_text(issuing.token(role))

@@ -130,9 +130,7 @@ def test_without_a_file_for_approvals_its_defaults_are_in_force(policies):
     assert PolicyStore(policies).approvals == PolicyStore().approvals == ApprovalRules()
 
 
-@pytest.mark.parametrize(
-    "line", ["max_pending = 0", 'lifetime = "soon"', 'quorum = "all"', "retry_after = 60"]
-)
+@pytest.mark.parametrize("line", ["max_pending = 0", 'lifetime = "soon"', 'quorum = "all"'])
 def test_rules_for_approvals_that_are_not_right_keep_everything_from_loading(policies, line):
     (policies / "approvals.toml").write_text(line)
     assert refused(policies)[0] is Kind.MALFORMED

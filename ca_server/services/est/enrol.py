@@ -58,7 +58,15 @@ def _issue(
 ) -> IssuedCertificate:
     claim = EnrolmentClaim(secret_id=applicant.secret.id if applicant.secret else None)
     idempotency = asked.idempotency if asked else None
-    return parts.gate.issue(CertificateRequest(csr, authorization, idempotency=idempotency, claim=claim))
+    return parts.gate.issue(
+        CertificateRequest(
+            csr,
+            authorization,
+            idempotency=idempotency,
+            claim=claim,
+            retry_after=int(parts.settings.retry_after.total_seconds()),
+        )
+    )
 
 
 def _authorize(parts: EstParts, applicant: Applicant, profile: Profile, csr: Csr) -> Authorization:

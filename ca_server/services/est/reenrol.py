@@ -78,6 +78,7 @@ def reenrol(
             parts.mint.authorize(principal, own.name, named.identifiers),
             idempotency=asked.idempotency,
             claim=EnrolmentClaim(renewal=renewal),
+            retry_after=int(parts.settings.retry_after.total_seconds()),
         )
     )
 
