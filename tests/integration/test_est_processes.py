@@ -40,20 +40,18 @@ def request(method: str, path: str, *headers: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def basic(secret: tuple[str, str]) -> str:
-    return f"Authorization: Basic {base64.b64encode(':'.join(secret).encode()).decode()}"
+def basic(secret: str) -> str:
+    return f"Authorization: Basic {base64.b64encode(secret.encode()).decode()}"
 
 
-def make_secret(running) -> tuple[str, str]:
+def make_secret(running) -> str:
+    """USERNAME:PASSWORD of a new enrolment secret."""
     made = sealkeeper(
         *("est", "secret", "create", "--profile", "tls-peer", "--allow", "*", "--uses", "100"),
-        *("--owner", "a test", "--json", "--config", str(running.appliance.config_file)),
+        *("--owner", "a test", "--config", str(running.appliance.config_file)),
         SOFTHSM2_CONF=str(running.layout.softhsm_conf),
     )
-    import json
-
-    found = json.loads(made.stdout)
-    return found["username"], found["password"]
+    return made.stdout.strip()
 
 
 def chunked(*chunks: bytes) -> bytes:
