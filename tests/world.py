@@ -17,7 +17,7 @@ from ca_server.core.identifiers import identifier_of
 from ca_server.core.lints import blocking
 from ca_server.core.lints.pkix import lint_certificate, lint_crl
 from ca_server.store.engine import Database
-from tests import world_acme, world_approvals
+from tests import world_acme, world_approvals, world_est
 
 OUTCOMES = ("issue.done", "issue.abandoned")
 LINTED = 50
@@ -43,6 +43,7 @@ def check(database: Database, *, settled: bool = True) -> dict[str, int]:
                 "tree_head",
                 "idempotency_key",
                 *world_acme.TABLES,
+                *world_est.TABLES,
                 *world_approvals.TABLES,
             )
         }
@@ -52,6 +53,7 @@ def check(database: Database, *, settled: bool = True) -> dict[str, int]:
     _check_certificates(tables, events)
     _check_requests(tables)
     world_acme.check_acme(tables, events, settled=settled)
+    world_est.check_est(tables, events)
     world_approvals.check_approvals(tables, events)
     _check_revocations(tables, events)
     _check_crl_events(tables, events)

@@ -10,7 +10,9 @@ from ca_server.core.document import parse_document
 from ca_server.core.errors import CaError
 from ca_server.core.est.settings import OPERATIONS, EstConfig, EstLimits
 
-MAKER = '[[manufacturer]]\nname = "maker"\ntrust_anchors = "/maker.pem"\nprofiles = ["p"]\nnames = ["n"]\n'
+MAKER = (
+    '[[manufacturer]]\nname = "maker"\ntrust_anchors = "/maker.pem"\nprofiles = ["p"]\nnames = ["dns:n"]\n'
+)
 
 
 def read(text: str) -> EstConfig:
@@ -36,7 +38,7 @@ def test_labels_and_manufacturers_are_read():
         ("printers", "tls-peer", 64)
     ]
     assert [(each.name, each.profiles, each.names) for each in settings.manufacturer] == [
-        ("maker", ("p",), ("n",))
+        ("maker", ("p",), ("dns:n",))
     ]
     assert settings.manufacturer[0].revocation_lists == ()
 
@@ -58,7 +60,7 @@ def test_no_label_is_called_like_an_operation(operation):
         (label("a", "line_length = 65"), "CONFIG-VALUE", "/label/0/line_length"),
         ("line_length = 1", "CONFIG-VALUE", "/line_length"),
         (MAKER.replace('"/maker.pem"', '"maker.pem"'), "CONFIG-VALUE", "/manufacturer/0/trust_anchors"),
-        (MAKER.replace('names = ["n"]', ""), "CONFIG-MISSING", "/manufacturer/0/names"),
+        (MAKER.replace('names = ["dns:n"]', ""), "CONFIG-MISSING", "/manufacturer/0/names"),
         ('[limits]\nfailures_per_secret = "10"', "CONFIG-RATE", "/limits/failures_per_secret"),
         ("fullcmc = true", "CONFIG-UNKNOWN-KEY", "/fullcmc"),
     ],
