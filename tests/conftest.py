@@ -1,6 +1,7 @@
 """Loads the fixtures; each family of them has a file of its own under `fixtures/`."""
 
 pytest_plugins = [
+    "tests.fixtures.in_memory",
     "tests.fixtures.acme_accounts",
     "tests.fixtures.client_tables",
     "tests.fixtures.appliance",
