@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from asn1crypto import core
+from asn1crypto import core, parser
 from asn1crypto.csr import CertificationRequest
-from cryptography import x509
 
 from ca_server.core.est.server_key_request import ASYMMETRIC_KEY, CAPABILITIES, SYMMETRIC_KEY
 from tests.fakes.paper_authority import csr_der, dns
@@ -26,17 +25,19 @@ def key_request(
         ASYMMETRIC_KEY: None if asymmetric is None else core.OctetString(asymmetric).dump(),
         CAPABILITIES: capabilities,
     }
+    info = request["certification_request_info"]
+    attributes = [each.dump() for each in info["attributes"]]
     for oid, value in values.items():
         if value is not None:
-            _add(request, oid, value)
-    return request.dump(force=True)
-
-
-def _add(request: CertificationRequest, oid: x509.ObjectIdentifier, value: bytes) -> None:
-    attributes = request["certification_request_info"]["attributes"]
-    values = core.Any.load(core.SetOf([core.Any.load(value)], spec=core.Any).dump())
-    attributes.append({"type": oid.dotted_string, "values": values})
+            oid_der = core.ObjectIdentifier(oid.dotted_string).dump()
+            attributes.append(_sequence(oid_der, parser.emit(0, 1, 17, value)))
+    fields = [info[word].dump() for word in ("version", "subject", "subject_pk_info")]
+    return _sequence(
+        _sequence(*fields, parser.emit(2, 1, 0, b"".join(sorted(attributes)))),
+        request["signature_algorithm"].dump(),
+        request["signature"].dump(),
+    )
 
 
 def _sequence(*parts: bytes) -> bytes:
-    return core.SequenceOf([core.Any.load(each) for each in parts], spec=core.Any).dump()
+    return parser.emit(0, 1, 16, b"".join(parts))
