@@ -100,6 +100,7 @@ def decide(
         profile.validity, facts.issuer.certificate, facts.now, not_before, not_after
     )
     violations += broken
+    violations += _depth_violations(profile, facts.issuer.certificate)
     if not csr.identifiers and not subject.rdns:
         violations.append(
             Violation(
@@ -160,6 +161,19 @@ def _set_violations(asked: frozenset[Identifier], authorized: frozenset[Identifi
         yield Violation("NAME-UNAUTHORIZED", f"the name {identifier} was not authorized", "/csr")
     for identifier in sorted(authorized - asked):
         yield Violation("NAME-MISSING", f"the authorized name {identifier} is not in the CSR", "/csr")
+
+
+def _depth_violations(profile: Profile, issuer: x509.Certificate) -> Iterator[Violation]:
+    """An authority below ours is of no use where ours may have none below it (RFC 5280 §4.2.1.9)."""
+    if not profile.extensions.ca:
+        return
+    limit = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
+    if limit is not None and (profile.extensions.path_length or 0) >= limit:
+        yield Violation(
+            "PROFILE-PATH-LENGTH",
+            f"the issuing authority has a path length of {limit}, which leaves no room for this one below it",
+            "/profile",
+        )
 
 
 def _habits(authorization: Authorization, profile: Profile) -> AcmeRules:

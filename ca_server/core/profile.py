@@ -208,6 +208,15 @@ class Profile(Strict):
     est: EstRules = EstRules()
     _sha256: str = PrivateAttr(default="")
 
+    @model_validator(mode="after")
+    def _hands_out_at_once(self) -> Self:
+        if self.est.server_keys and self.requesters.approvals:
+            raise broken(
+                "PROFILE-SERVER-KEYS",
+                "a key that the server makes is never kept, so nobody can wait for approvals of it",
+            )
+        return self
+
     @property
     def sha256(self) -> str:
         """The hex digest of the file's bytes, as every issuance event records it."""

@@ -53,7 +53,9 @@ def issuer_key() -> ec.EllipticCurvePrivateKey:
 
 
 @cache
-def make_issuer(days: int = 3650, key_type: KeyType | None = None) -> IssuerFacts:
+def make_issuer(
+    days: int = 3650, key_type: KeyType | None = None, path_length: int | None = 1
+) -> IssuerFacts:
     key = make_key(key_type) if key_type else issuer_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Paper Issuing CA")])
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
@@ -67,7 +69,7 @@ def make_issuer(days: int = 3650, key_type: KeyType | None = None) -> IssuerFact
             _naive(NOW - timedelta(days=30)),
             _naive(NOW + timedelta(days=days)),
         )
-        .add_extension(x509.BasicConstraints(True, 0), critical=True)
+        .add_extension(x509.BasicConstraints(True, path_length), critical=True)
         .add_extension(identifier, critical=False)
         .sign(key, algorithm.hash)
     )

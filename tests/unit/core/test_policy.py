@@ -56,6 +56,16 @@ def test_a_subordinate_authority_needs_approvals():
     assert grant("subordinate-ca", csr, role=Role.OFFICER, facts=approved).profile.extensions.ca
 
 
+@pytest.mark.parametrize(("path_length", "is_granted"), [(0, False), (1, True), (2, True), (None, True)])
+def test_an_authority_that_may_have_none_below_it_makes_none(path_length, is_granted):
+    csr = make_csr(name=subject(common_name="Department CA"))
+    facts = make_facts(issuer=make_issuer(path_length=path_length), approvals=2)
+    if is_granted:
+        assert grant("subordinate-ca", csr, role=Role.OFFICER, facts=facts).profile.extensions.ca
+    else:
+        assert rules("subordinate-ca", csr, role=Role.OFFICER, facts=facts)[1] == ("PROFILE-PATH-LENGTH",)
+
+
 @pytest.mark.parametrize("name", ["ocsp-signer", "subordinate-ca", "code-signing"])
 def test_requesters_get_no_such_profile(name):
     kind, found = rules(name, make_csr(EMAIL))

@@ -14,6 +14,7 @@ from ca_server.core.errors import CaError, Kind
 from ca_server.core.identifiers import IdentifierType
 from ca_server.core.profile import parse_profile
 from ca_server.core.profile_words import purpose_oid, subtree_name
+from tests.fakes.paper_profiles import own_profile
 
 SMALL = """\
 name = "small"
@@ -127,6 +128,15 @@ def test_nothing_in_a_profile_can_be_changed():
 def test_each_fault_is_told_with_its_rule_and_place(old, new, expected):
     assert old in SMALL
     assert expected in refused(SMALL.replace(old, new, 1))
+
+
+def test_a_key_that_the_server_makes_waits_for_no_approvals():
+    with pytest.raises(CaError) as caught:
+        own_profile(
+            requesters=('protocols = ["rest"]', 'protocols = ["est"]\napprovals = 1'),
+            keys=("[extensions]", '[est]\nserver_keys = ["ec-p256"]\n[extensions]'),
+        )
+    assert caught.value.rule_ids == ("PROFILE-SERVER-KEYS",)
 
 
 def test_all_faults_are_told_at_once():
