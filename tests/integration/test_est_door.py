@@ -6,6 +6,7 @@ import base64
 import email
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from cryptography import x509
@@ -14,11 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7
 from sqlalchemy import func, select
 
+from ca_server.core.approvals import Decision
+from ca_server.core.authorization import Principal, Role
 from ca_server.core.est.settings import OPERATIONS
+from ca_server.core.profile import parse_profile
 from ca_server.est.bodies import MAX_BODY_BYTES
 from ca_server.est.routes import ROUTES
 from ca_server.peer import Peer
+from ca_server.policy_store import default_directory
 from ca_server.services import metrics
+from ca_server.services.approvals import decide_request
 from ca_server.services.credentials import OPERATOR
 from ca_server.services.revoke import revoke_certificate
 from ca_server.store import tables
@@ -192,8 +198,8 @@ def spki(key) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def issued_count(result: str, authority: str = "issuing-1") -> float:
-    return metrics.ISSUED.labels(authority, "tls-peer", "est", result)._value.get()
+def issued_count(result: str, authority: str = "issuing-1", profile: str = "tls-peer") -> float:
+    return metrics.ISSUED.labels(authority, profile, "est", result)._value.get()
 
 
 def test_line_breaks_in_a_request_are_no_matter(est_door):
@@ -226,6 +232,36 @@ def test_a_certificate_is_renewed_by_itself(est_door):
     assert (response.status_code, rules_of(response)) == (400, ["EST-RENEWAL-NAMES"])
     assert rules_written(door) == ["EST-RENEWAL-PROFILE", "EST-RENEWAL-NAMES"]
     assert {each["actor"]["id"] for each in refusals(door)} == {f"certificate:{old.certificate_id}"}
+
+
+def test_who_waits_for_approval_is_told_to_come_back_and_then_gets_the_certificate(est_door):
+    door = with_approvals(est_door)
+    csr, secret = csr_of("a.example.com"), door.secret(profile="approved", max_uses=1)
+    before = issued_count("pending", "none", "approved")
+    for _ in range(2):
+        response = door.enrol(csr, "approved/simpleenroll", secret=secret)
+        assert response.status_code == 202
+        assert response.headers["Retry-After"] == "7"
+        assert rules_of(response) == ["APPROVAL-PENDING"]
+    assert issued_count("pending", "none", "approved") == before + 2
+    assert refusals(door) == []
+    request_id = re.search(r"request ([0-9a-f-]{36})", response.text, re.IGNORECASE)[1]
+    officer = Principal("token:officer", Role.OFFICER, "token")
+    rules = door.issuing.policies.approvals
+    decide_request(door.issuing.context, officer, rules, request_id, Decision.APPROVED, "")
+    response = door.enrol(csr, "approved/simpleenroll", secret=secret)
+    assert response.status_code == 200, response.text
+    assert door.enrol(csr, "approved/simpleenroll", secret=secret).data == response.data
+
+
+def with_approvals(door):
+    """The door with a profile that officers approve."""
+    document = (default_directory() / "profiles/tls-client.toml").read_text()
+    document = document.replace('name = "tls-client"', 'name = "approved"')
+    document = document.replace("[requesters]", "[requesters]\napprovals = 1")
+    profile = parse_profile(document.encode(), source="approved.toml")
+    door.issuing.policies._profiles[profile.name] = profile
+    return door.with_settings(retry_after=timedelta(seconds=7))
 
 
 def parts_of(response):
