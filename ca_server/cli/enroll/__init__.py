@@ -67,9 +67,7 @@ class WaitingForApproval(click.ClickException):
     type=click.Path(file_okay=False, path_type=Path),
     help=f"Where all is kept.  [default: {FOLDERS}/NAME]",
 )
-@click.option(
-    "--key-type", type=click.Choice(KEY_TYPES), help=f"Of the first key.  [default: {KEY_TYPES[0]}]"
-)
+@click.option("--key-type", type=click.Choice(KEY_TYPES), help=f"Of new keys.  [default: {KEY_TYPES[0]}]")
 @click.option("--keep-key/--new-key", default=None, help="What renewal does.  [default: new-key]")
 @click.option("--hook", help="Program with arguments to run when files are new; no shell. '' takes it away.")
 @click.option("--wait", is_flag=True, help="Wait for approval, and for a server that is away.")

@@ -26,7 +26,7 @@ from ca_server.cli.enroll.folder import SIMPLE_ENROLL, SIMPLE_REENROLL, Folder, 
 from ca_server.cli.enroll.hook import run_hook
 from ca_server.cli.enroll.secret import read_secret
 from ca_server.cli.enroll.settings import Settings
-from ca_server.cli.private_keys import ClientKey, make_csr, make_key_like, make_subject
+from ca_server.cli.private_keys import ClientKey, make_csr, make_subject
 from ca_server.core.clock import Clock, to_epoch, to_text
 from ca_server.core.errors import CaError, Kind
 
@@ -114,10 +114,8 @@ class Enrolment:
         return request
 
     def _key(self, operation: str, current: Version | None) -> ClientKey:
-        if operation == SIMPLE_ENROLL or current is None:
+        if operation == SIMPLE_ENROLL or current is None or not self.settings.keep_key:
             return self.settings.make_key()
-        if not self.settings.keep_key:
-            return make_key_like(current.certificate().public_key())
         key = load_pem_private_key(current.read(names.KEY), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey)
         return key

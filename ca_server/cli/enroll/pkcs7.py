@@ -37,7 +37,8 @@ def read_certificates(der: bytes) -> list[x509.Certificate]:
         given.seek(0)
         try:
             done = subprocess.run(
-                (sys.executable, "-I", "-m", __name__),
+                # As a file: by its name, it would load all of this command first.
+                (sys.executable, "-I", __file__),
                 stdin=given,
                 stdout=printed,
                 stderr=subprocess.DEVNULL,

@@ -59,6 +59,8 @@ def hook_writing(path: Path) -> str:
     return f'/bin/sh -c \'readlink "$1" >> "$2"\' hook {path.parent}/current {path}'
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_first_certificate_survives_a_kill_at_every_step(enrolling, tmp_path):
     finished = 0
     for kill in range(1, 1000):
@@ -91,9 +93,11 @@ def test_the_first_certificate_survives_a_kill_at_every_step(enrolling, tmp_path
         if status == 0:
             break
     assert finished == 1
-    assert kill > 60
+    assert kill > 30
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_renewal_survives_a_kill_at_every_step(enrolling, tmp_path):
     with est_server() as server:
         folder = tmp_path / "host"
@@ -129,7 +133,7 @@ def test_a_renewal_survives_a_kill_at_every_step(enrolling, tmp_path):
             assert hooked.read_text().splitlines()[-1] == str((folder / "current").readlink())
             assert not (folder / "next").exists()
         assert status == 0
-        assert kill > 60
+        assert kill > 30
         # The run after the one whose hook succeeded leaves no old key behind.
         assert enrolling(0, "--dir", str(folder)) == 0
         assert [each.name for each in (folder / "versions").iterdir()] == [

@@ -137,6 +137,14 @@ def test_a_key_can_be_kept(enroll, server, folder):
     assert certificate_in(folder).public_key() == before.public_key()
 
 
+def test_another_type_of_key_is_taken_at_the_next_renewal(enroll, server, folder):
+    enroll(*first(server, folder))
+    assert enroll("--dir", folder, "--key-type", "P-384")[0] == 0
+    assert certificate_in(folder).public_key().key_size == 256
+    assert enroll("--dir", folder, "--early")[0] == 0
+    assert certificate_in(folder).public_key().key_size == 384
+
+
 def test_an_ended_certificate_takes_a_new_secret(enroll, server, folder):
     with time_machine.travel(NOW, tick=False) as clock:
         enroll(*first(server, folder))
