@@ -45,6 +45,12 @@ def test_names_are_taken_as_a_certificate_spells_them(changed):
     )
 
 
+def test_a_proxy_in_front_ends_tls(changed):
+    server = changed('https = "0.0.0.0:8443"', 'https = "unix:/run/x.sock"\nproxy_user = "www-data"').server
+    assert server.is_behind_proxy
+    assert not changed("threads = 8\n", "").server.is_behind_proxy
+
+
 def test_what_may_be_left_out_has_a_default(changed):
     assert changed("workers = 2\n", "").server.workers == 2
     assert changed('interval = "1h"\n', "").crl.interval == timedelta(hours=1)
@@ -57,6 +63,9 @@ def test_what_may_be_left_out_has_a_default(changed):
         ('node = "ca1.example.com"', 'node = "CA 1"', "CONFIG-NODE", "/node"),
         ('https = "0.0.0.0:8443"', 'https = "8443"', "CONFIG-LISTEN", "/server/https"),
         ('https = "0.0.0.0:8443"', 'https = "unix:relative"', "CONFIG-LISTEN", "/server/https"),
+        ('https = "0.0.0.0:8443"', 'https = "unix:/run/x.sock"', "CONFIG-PROXY", "/server"),
+        ("threads = 8", 'proxy_user = "www-data"', "CONFIG-PROXY", "/server"),
+        ("threads = 8", 'proxy_user = "0"', "CONFIG-VALUE", "/server/proxy_user"),
         ('"ca.example.com"', '"CA.Example.com"', "CONFIG-NAME", "/server/names/0"),
         ('"ca.example.com"', '"ca.example.com", "ca_/"', "CONFIG-NAME", "/server/names/1"),
         ('"ca.example.com"', '"2001:DB8::1"', "CONFIG-NAME", "/server/names/0"),
