@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 ISSUED = Counter(
     "sealkeeper_issued_total",
-    "Certificates asked for, by what became of it: success, refused, unavailable or error.",
+    "Certificates asked for, by what became of it: success, refused, pending, unavailable or error.",
     ["authority", "profile", "protocol", "result"],
 )
 REVOKED = Counter("sealkeeper_revoked_total", "Certificates revoked, by reason.", ["reason"])
