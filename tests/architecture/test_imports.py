@@ -21,6 +21,7 @@ PLACES = {
     "dns": ("ca_server/outbound/",),
     "flask": (
         "ca_server/acme/",
+        "ca_server/est/",
         "ca_server/rest/",
         "ca_server/publish/",
         "ca_server/wsgi.py",
@@ -30,6 +31,7 @@ PLACES = {
     "gunicorn": (
         "ca_server/serving.py",
         "ca_server/acme/requests.py",
+        "ca_server/est/bodies.py",
         "ca_server/rest/bodies.py",
         "ocsp_responder/",
     ),

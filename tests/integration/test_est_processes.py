@@ -112,6 +112,7 @@ def check_sizes(running, post, text):
     ):
         headers, body = exchange(running, framed)
         assert status(headers) == wanted, (framed[:200], body)
+        assert wanted != 413 or b"[EST-SIZE]" in body
     # Who has not shown who they are does not get to send a body: the answer comes before it.
     headers, _ = exchange(running, request("POST", "simpleenroll", f"Content-Length: {len(over)}"))
     assert status(headers) == 401

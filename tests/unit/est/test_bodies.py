@@ -8,6 +8,7 @@ import textwrap
 
 import pytest
 from flask import Flask
+from gunicorn.http.errors import InvalidChunkSize
 
 from ca_server.core.errors import CaError, Kind
 from ca_server.est.bodies import MAX_BODY_BYTES, MEDIA_TYPE, decode_body, read_csr
@@ -120,3 +121,20 @@ def test_r32_the_cap_counts_what_was_read():
     assert rules(caught) == ("EST-SIZE",)
     short = {**chunked, "wsgi.input": io.BytesIO(TEXT), "CONTENT_LENGTH": ""}
     assert read(b"", environ_overrides=short).der == DER
+
+
+class BrokenChunks(io.RawIOBase):
+    """What gunicorn makes of a body whose chunks have no size."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _buffer) -> int:
+        raise InvalidChunkSize(b"zz")
+
+
+def test_a_body_that_breaks_http_is_refused():
+    broken = {"wsgi.input_terminated": True, "wsgi.input": BrokenChunks(), "CONTENT_LENGTH": ""}
+    with pytest.raises(CaError) as caught:
+        read(b"", environ_overrides=broken)
+    assert rules(caught) == ("EST-FRAMING",)
