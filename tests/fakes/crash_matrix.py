@@ -76,14 +76,14 @@ class Steps:
         def after(*_arguments):
             self.done()
 
-        _wrap(self, UnitOfWork, "_finish", "COMMIT")
+        wrap(self, UnitOfWork, "_finish", "COMMIT")
         for name in ("all", "first", "run", "run_many"):
-            _wrap(self, Prepared, name, f"PREPARED {name}")
+            wrap(self, Prepared, name, f"PREPARED {name}")
         signer = next(iter(issuance.lane._signers.values()))
-        _wrap(self, type(signer), "sign", "SIGN")
+        wrap(self, type(signer), "sign", "SIGN")
 
 
-def _wrap(steps: Steps, owner: type, name: str, step: str) -> None:
+def wrap(steps: Steps, owner: type, name: str, step: str) -> None:
     """Make every call of a method a step."""
     method = getattr(owner, name)
     setattr(owner, name, lambda *given: steps.around(step, lambda: method(*given)))

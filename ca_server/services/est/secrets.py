@@ -10,6 +10,7 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from fnmatch import fnmatchcase
 
 from ca_server.core.authorization import Principal
 from ca_server.core.clock import to_epoch
@@ -54,7 +55,9 @@ def create_enrolment_secret(
     """
     require_permission(grantor, Action.CREATE_ENROLMENT_SECRET)
     _require_well_formed(policies, new)
-    require_held(grantor, (new.profile,), new.names)
+    # A profile's name is no pattern, so that it can lie within one.
+    holds = any(fnmatchcase(new.profile, each) for each in grantor.profiles)
+    require_held(grantor, () if holds else (new.profile,), new.names)
     now = context.clock.now()
     text = SECRET_PREFIX + secrets.token_urlsafe(32)
     secret = EnrolmentSecret(
