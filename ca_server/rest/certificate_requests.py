@@ -47,7 +47,7 @@ _RESULTS = {Kind.UNAVAILABLE: "unavailable", Kind.INTERNAL: "error", Kind.NOT_RE
 
 @blueprint.post(
     "/certificate-requests",
-    responses={201: CertificateRequestView, **responses(404, 409, 413, 415, 422)},
+    responses={201: CertificateRequestView, **responses(404, 409, 413, 415, 422, 429)},
 )
 def create_certificate_request(header: IdempotencyHeader, body: NewCertificateRequest) -> Response:
     """Ask for a certificate; the same Idempotency-Key with the same body gives the same certificate.
