@@ -37,7 +37,7 @@ def enrol(parts: EstParts, applicant: Applicant, profile: Profile, csr: Csr) -> 
     asked = find_asked(parts.context, applicant.principal, profile, csr)
     if asked.is_new:
         require_linked(profile, csr, applicant.channel_binding)
-        _require_unspent(parts, applicant)
+        require_unspent(parts, applicant)
     return _issue(parts, applicant, named, authorization, asked)
 
 
@@ -45,11 +45,11 @@ def issue_to(parts: EstParts, applicant: Applicant, profile: Profile, csr: Csr) 
     """A certificate for a key that nobody can be given again, so that it is issued anew each time.
 
     Raises:
-        CaError: as `enrol`, but for the channel binding, which is the caller's to look at.
+        CaError: as `enrol`, but for the channel binding and a secret that was used up before, which are the
+            caller's to look at first.
     """
     named = named_by_subject(csr)
     authorization = _authorize(parts, applicant, profile, named)
-    _require_unspent(parts, applicant)
     return _issue(parts, applicant, named, authorization, None)
 
 
@@ -113,8 +113,12 @@ def _subject_violations(own: x509.Name, profile: Profile, csr: Csr) -> Iterator[
             )
 
 
-def _require_unspent(parts: EstParts, applicant: Applicant) -> None:
-    """Turn a used-up secret away before anything is decided; the gate's transaction has the last word."""
+def require_unspent(parts: EstParts, applicant: Applicant) -> None:
+    """Turn a used-up secret away before anything is decided; the gate's transaction has the last word.
+
+    Raises:
+        CaError: unauthenticated, `EST-SECRET-SPENT`.
+    """
     secret = applicant.secret
     if secret is not None and secret.uses >= secret.max_uses:
         Failures(parts.context, parts.settings.limits, applicant.address, secret.id).count()

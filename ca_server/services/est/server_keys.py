@@ -30,7 +30,7 @@ from ca_server.core.profile import Profile
 from ca_server.core.signatures import KeyType, default_algorithm
 from ca_server.hsm.software import make_key
 from ca_server.services.est.applicants import Applicant
-from ca_server.services.est.enrol import issue_to
+from ca_server.services.est.enrol import issue_to, require_unspent
 from ca_server.services.est.linking import require_linked
 from ca_server.services.est.parts import EstParts
 from ca_server.services.outcome import IssuedCertificate
@@ -99,14 +99,16 @@ def make_server_key(
     """A new key and its certificate; asking again makes another of each, and uses the secret again.
 
     Raises:
-        CaError: forbidden, `EST-SERVER-KEY`, the profile makes no keys; bad_csr, `EST-KEY-PROTECTION`, or
-            `EST-CHANNEL-BINDING`; unavailable; whatever `issue_to` raises.
+        CaError: forbidden, `EST-SERVER-KEY`, the profile makes no keys; bad_csr, `EST-KEY-PROTECTION` or
+            `EST-CHANNEL-BINDING`; unauthenticated, `EST-SECRET-SPENT`; unavailable; whatever `issue_to`
+            raises.
     """
     allowed = profile.est.server_keys
     if not allowed:
         raise refuse(
             Kind.FORBIDDEN, "EST-SERVER-KEY", f"no keys are made for {profile.name}; make one, and enrol it"
         )
+    require_unspent(parts, applicant)
     seal = _seal_for(applicant, wanted)
     key_type = wanted.key_type if wanted.key_type in allowed else allowed[0]
     key = make_key(key_type)
