@@ -11,9 +11,7 @@ from flask import Flask, Response, g
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from ca_server.core.errors import CaError, Kind, refuse
-from ca_server.core.est.settings import OPERATIONS
-from ca_server.est.requests import record_refusal
+from ca_server.core.errors import CaError, Kind
 
 MAX_SENTENCES = 10
 RETRY_AFTER_DEFAULT = 5
@@ -50,7 +48,7 @@ _PATIENCE = {HTTPStatus.ACCEPTED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVI
 
 
 def install_failures(app: Flask) -> None:
-    """Answer every failure of the application, unknown routes too, in text."""
+    """Answer every failure of the application in text."""
     app.register_error_handler(CaError, failure_reply)
     app.register_error_handler(HTTPException, _http_failure)
     app.register_error_handler(Exception, _unexpected)
@@ -67,6 +65,8 @@ def failure_reply(error: CaError) -> Response:
         response.headers["Retry-After"] = str(error.retry_after or RETRY_AFTER_DEFAULT)
     if status is HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = CHALLENGE
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = g.get("allowed", "")
     return response
 
 
@@ -87,27 +87,12 @@ def _sentence(detail: str) -> str:
 
 
 def _http_failure(error: HTTPException) -> ResponseReturnValue:
-    """What Flask itself refuses: unknown operations, wrong methods."""
+    """What Flask itself refuses; routes and methods are judged before, and bodies where they are read."""
     if error.code is None or error.response is not None:
         return error
-    if error.code == HTTPStatus.NOT_FOUND:
-        operations = ", ".join(OPERATIONS)
-        return _refused(
-            refuse(Kind.NOT_FOUND, "EST-OPERATION", f"there is no such operation; there are {operations}")
-        )
     status = HTTPStatus(error.code)
-    if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
-        response = _refused(refuse(Kind.MALFORMED, "EST-METHOD", f"this operation is asked by {allowed}"))
-        response.headers["Allow"] = allowed
-        return response
     kind = Kind.INTERNAL if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Kind.MALFORMED
     return failure_reply(CaError(kind, status.description or status.phrase))
-
-
-def _refused(error: CaError) -> Response:
-    record_refusal(error)
-    return failure_reply(error)
 
 
 def _unexpected(error: Exception) -> Response:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flask import g, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from ca_server.core.authorization import Principal
 from ca_server.core.errors import CaError, Kind, refuse
+from ca_server.core.est.settings import OPERATIONS
 from ca_server.core.roles import Action
 from ca_server.est.labels import Label
 from ca_server.est.routes import ROUTES, Proof
@@ -40,12 +42,11 @@ def admit() -> None:
     """Let a request through to its handler, or refuse it and write that down.
 
     Raises:
-        CaError: not_found, `EST-LABEL`; unauthenticated, an `ACCESS-...` or `EST-...` rule; rate_limited.
+        CaError: not_found, `EST-OPERATION` or `EST-LABEL`; malformed, `EST-METHOD`; unauthenticated, an
+            `ACCESS-...` or `EST-...` rule; rate_limited; unavailable.
     """
-    if request.url_rule is None:
-        # No route: Flask itself refuses it next.
-        return
     with refusals_written():
+        _require_route()
         g.label = services().labels.find(g.label_name)
         g.peer = peer_of(request.environ)
         _require(ROUTES[request.endpoint or ""])
@@ -120,6 +121,17 @@ def basic_credentials() -> tuple[str, str] | None:
     if not colon or not text.isprintable():
         raise _credentials("HTTP Basic is a user name, a colon and a password")
     return name, password
+
+
+def _require_route() -> None:
+    """Refuse what Flask would refuse next, so that it is written down like everything else."""
+    error = request.routing_exception
+    if isinstance(error, MethodNotAllowed):
+        g.allowed = ", ".join(sorted(error.valid_methods or ()))
+        raise refuse(Kind.MALFORMED, "EST-METHOD", f"this operation is asked by {g.allowed}")
+    if error is not None:
+        known = ", ".join(OPERATIONS)
+        raise refuse(Kind.NOT_FOUND, "EST-OPERATION", f"there is no such operation; there are {known}")
 
 
 def _require(proof: Proof) -> None:

@@ -90,6 +90,7 @@ def test_what_is_no_operation_is_said_to_be_none(est_door, path):
     response = est_door.get(path)
     assert (response.status_code, rules_of(response)) == (404, ["EST-OPERATION"])
     assert "simplereenroll" in response.text
+    assert rules_written(est_door) == ["EST-OPERATION"]
 
 
 def test_each_operation_has_its_method(est_door):
