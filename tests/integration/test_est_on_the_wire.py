@@ -1,12 +1,19 @@
-"""R13, R32: over real TLS, in either set-up, each operation of EST refuses a bad client certificate."""
+"""EST over real TLS in either set-up: bad certificates (R13), forged headers (R32), channel binding."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import ssl
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import AttributeOID
 
+from ca_server.tls_native import channel_binding
 from tests.fixtures.est_door import csr_of
 from tests.integration.test_rest_client_certificate import BAD, FORGED, header_of, refusals, without_a_grant
 
@@ -22,10 +29,10 @@ OPERATIONS = {
 BAD_FOR_EST = {make: rule for make, rule in BAD.items() if make is not without_a_grant}
 
 
-def ask(connection, operation, **headers):
+def ask(connection, operation, csr=None, **headers):
     """Status and text of an answer."""
     method = OPERATIONS[operation]
-    body = base64.b64encode(csr_of("client.example.com")) if method == "POST" else None
+    body = base64.b64encode(csr or csr_of("client.example.com")) if method == "POST" else None
     if body is not None:
         headers["Content-Type"] = "application/pkcs10"
     connection.request(method, f"{ROOT}/{operation}", body, headers)
@@ -64,3 +71,36 @@ def test_r32_a_forged_certificate_is_refused_by_every_operation(est_door, on_the
             assert status == 200
         else:
             assert (status, f"[{FORGED[wire.set_up]}]" in text) == (401, True), (operation, text)
+
+
+def bound_to(connection):
+    """A CSR for this connection and no other."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    binding = base64.b64encode(channel_binding(connection.sock))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    san = x509.SubjectAlternativeName([x509.DNSName("client.example.com")])
+    builder = builder.add_extension(san, critical=True)
+    builder = builder.add_attribute(AttributeOID.CHALLENGE_PASSWORD, binding)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_csr_is_good_for_the_connection_that_it_is_bound_to(est_door, on_the_wire, version):
+    """And for none behind nginx, where nobody knows what the client and nginx have in common."""
+    policies = est_door.issuing.policies
+    profile = policies.profile("tls-peer")
+    rules = profile.est.model_copy(update={"channel_binding": True})
+    policies._profiles[profile.name] = profile.model_copy(update={"est": rules})
+    name, password = est_door.secret()
+    basic = {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+    wire = on_the_wire(est_door.with_settings().app)
+    with contextlib.ExitStack() as stack:
+        first, second = (stack.enter_context(contextlib.closing(wire.connect())) for _ in range(2))
+        for connection in (first, second):
+            connection._context.maximum_version = version
+            connection.connect()
+        csr = bound_to(first)
+        status, text = ask(second, "simpleenroll", csr, **basic)
+        assert (status, "[EST-CHANNEL-BINDING]" in text) == (400, True), text
+        status, text = ask(first, "simpleenroll", csr, **basic)
+        assert status == {"direct": 200, "nginx": 400}[wire.set_up], text
