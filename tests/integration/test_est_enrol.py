@@ -15,7 +15,9 @@ from ca_server.core.csr import parse_csr
 from ca_server.core.errors import CaError, Kind
 from ca_server.services.credentials import OPERATOR
 from ca_server.services.est.secrets import revoke_enrolment_secret
+from ca_server.services.replay import replay
 from ca_server.services.revoke import revoke_certificate
+from ca_server.store.requests import find_past_request
 from tests import world
 from tests.fixtures.enrolling import csr_for, refusal
 from tests.integration.test_access import events
@@ -120,6 +122,17 @@ def test_r17_a_common_name_alone_is_a_name_and_bounded_like_one(client):
     assert client.refused(csr_for(common_name="b.example.com"), secret=secret)[1] == ("ACCESS-NAME",)
     other = csr_for("a.example.com", common_name="b.example.com")
     assert client.refused(other, secret=secret)[1] == ("PROFILE-SUBJECT-NAME",)
+
+
+def test_r17_a_common_name_is_judged_again_as_it_was_at_the_door(client):
+    csr = csr_for(common_name="a.example.com")
+    issued = client.enrol(csr, secret=client.secret())
+    issuing = client.issuing
+    with issuing.context.database.read() as connection:
+        past = find_past_request(connection, issued.request_id)
+    facts = issuing.gate._facts(csr, issuing.clock.now(), compromised=False, approvals=0)
+    fields = replay(parse_csr(past.csr_der), past, client.profile(), facts)
+    assert [str(each) for each in fields.identifiers] == ["dns:a.example.com"]
 
 
 def test_failures_are_limited_for_a_secret_and_for_an_address(client):
