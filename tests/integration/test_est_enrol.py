@@ -130,7 +130,7 @@ def test_r17_a_common_name_is_judged_again_as_it_was_at_the_door(client):
     issuing = client.issuing
     with issuing.context.database.read() as connection:
         past = find_past_request(connection, issued.request_id)
-    facts = issuing.gate._facts(csr, issuing.clock.now(), compromised=False, approvals=0)
+    facts = issuing.gate._facts(csr, issuing.clock.now(), compromised=False, waiting=None)
     fields = replay(parse_csr(past.csr_der), past, client.profile(), facts)
     assert [str(each) for each in fields.identifiers] == ["dns:a.example.com"]
 
