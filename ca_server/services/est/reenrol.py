@@ -143,7 +143,7 @@ def _renewal(parts: EstParts, profile: Profile, old: CertificateRecord) -> Renew
     now = to_epoch(parts.context.clock.now())
     if age is not None and now - first_at > age.total_seconds():
         raise _forbidden(
-            "EST-RENEWAL-AGE", f"{profile.name} is renewed for {age.days} days after enrolment; enrol anew"
+            "EST-RENEWAL-AGE", f"{profile.name} is renewed for {age} after the first certificate; enrol anew"
         )
     return Renewal(old.id, renewed + 1, first_at)
 
