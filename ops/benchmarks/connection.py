@@ -15,12 +15,14 @@ CHUNK = 65_536
 class Connection:
     """Speaks to one server; opened again when the server closes it."""
 
-    def __init__(self, url: str, roots: Path) -> None:
-        """Of any URL of the server; nothing is opened yet."""
+    def __init__(self, url: str, roots: Path, certificate: tuple[Path, Path] | None = None) -> None:
+        """Of any URL of the server, perhaps with a client certificate and its key; nothing is opened yet."""
         parts = urlsplit(url)
         self._address = (parts.hostname or "", parts.port or 443)
         self._host = parts.netloc
         self._context = ssl.create_default_context(cafile=str(roots))
+        if certificate is not None:
+            self._context.load_cert_chain(*certificate)
         self._socket: ssl.SSLSocket | None = None
 
     def ask(
@@ -40,6 +42,18 @@ class Connection:
         except OSError:
             self._socket = None
             raise
+
+    def shake_hands(self) -> None:
+        """Open it, and hang up once the server has done its part too.
+
+        Raises:
+            OSError: the server refused.
+        """
+        opened = self._open()
+        socket.socket.shutdown(opened, socket.SHUT_WR)
+        while opened.recv(CHUNK):
+            pass
+        self.close()
 
     def close(self) -> None:
         """Hang up; the next request opens it again."""
