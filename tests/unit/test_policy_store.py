@@ -22,6 +22,7 @@ SHIPPED = {
     "subordinate-ca",
     "tls-client",
     "tls-peer",
+    "tls-peer-approved",
     "tls-server",
     "tls-server-eab",
     "tls-server-short",
