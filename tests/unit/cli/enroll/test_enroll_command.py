@@ -58,7 +58,6 @@ def folder(tmp_path):
 def pauses(monkeypatch):
     """Instead of waiting, the lengths of all pauses."""
     made = []
-    monkeypatch.setattr(enrolment.time, "sleep", made.append)
     monkeypatch.setattr(enrolment.Enrolment.__init__, "__defaults__", (False, False, False, made.append))
     return made
 
