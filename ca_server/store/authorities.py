@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select
 
+from ca_server.store.prepared import Prepared
 from ca_server.store.tables import authority
 from ca_server.store.unit_of_work import UnitOfWork
 
 MAX_CHAIN = 10
+_FIND = Prepared(select(authority).where(authority.c.id == bindparam("given")))
+_COLUMNS = [column.name for column in authority.c]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,8 @@ def list_authorities(connection: Connection) -> list[StoredAuthority]:
 
 def find_authority(connection: Connection, authority_id: str) -> StoredAuthority | None:
     """One authority by its id."""
-    query = select(authority).where(authority.c.id == authority_id)
-    row = connection.execute(query).mappings().one_or_none()
-    return _authority(row) if row else None
+    row = _FIND.first(connection, {"given": authority_id})
+    return StoredAuthority(**dict(zip(_COLUMNS, row, strict=True))) if row else None
 
 
 def find_authority_of_key(connection: Connection, spki_sha256: str) -> StoredAuthority | None:

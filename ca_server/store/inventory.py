@@ -11,11 +11,21 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, select, tuple_
 
 from ca_server.core.clock import from_epoch, to_epoch
+from ca_server.store.prepared import Prepared
 from ca_server.store.requests import IS_PENDING
 from ca_server.store.tables import certificate, certificate_request, issuance_intent, revocation
+
+# Asked for each client certificate and every authority above it, at each request.
+_FIND_REVOCATION = Prepared(
+    select(revocation.c.serial_number).where(
+        revocation.c.authority_id == bindparam("authority"),
+        revocation.c.serial_number == bindparam("number"),
+        revocation.c.released_at.is_(None),
+    )
+)
 
 
 class CertificateStatus(StrEnum):
@@ -131,12 +141,8 @@ def find_certificate(connection: Connection, certificate_id: str) -> Certificate
 
 def is_revoked(connection: Connection, authority_id: str, serial_number: str) -> bool:
     """Whether this serial number of this authority is revoked or on hold now."""
-    query = select(revocation.c.serial_number).where(
-        revocation.c.authority_id == authority_id,
-        revocation.c.serial_number == serial_number,
-        revocation.c.released_at.is_(None),
-    )
-    return connection.execute(query).first() is not None
+    given = {"authority": authority_id, "number": serial_number}
+    return _FIND_REVOCATION.first(connection, given) is not None
 
 
 def has_profile(connection: Connection, profile: str) -> bool:
