@@ -6,6 +6,7 @@ Pages follow a key, never an offset, so that page 10,000 costs what page 1 costs
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -18,7 +19,28 @@ from ca_server.store.prepared import Prepared
 from ca_server.store.requests import IS_PENDING
 from ca_server.store.tables import certificate, certificate_request, issuance_intent, revocation
 
-# Asked for each client certificate and every authority above it, at each request.
+# A certificate without its DER, and its revocation while one is in force.
+_COLUMNS = (
+    *(column for column in certificate.c if column is not certificate.c.der),
+    revocation.c.revoked_at,
+    revocation.c.reason,
+)
+_CERTIFICATES = select(*_COLUMNS).select_from(
+    certificate.outerjoin(
+        revocation,
+        and_(
+            revocation.c.authority_id == certificate.c.authority_id,
+            revocation.c.serial_number == certificate.c.serial_number,
+            revocation.c.released_at.is_(None),
+        ),
+    )
+)
+_NAMES = tuple(column.name for column in (*_COLUMNS, certificate.c.der))
+
+# Both are asked for each client certificate at each request, the second of every authority above it too.
+_FIND = Prepared(
+    _CERTIFICATES.add_columns(certificate.c.der).where(certificate.c.id == bindparam("certificate"))
+)
 _FIND_REVOCATION = Prepared(
     select(revocation.c.serial_number).where(
         revocation.c.authority_id == bindparam("authority"),
@@ -123,20 +145,19 @@ def list_certificates(
     if sort in {Sort.EXPIRES_FIRST, Sort.EXPIRES_LAST}:
         keys.insert(0, certificate.c.not_after)
     descending = sort.startswith("-")
-    query = _select_certificates().where(*_conditions(wanted, to_epoch(now))).limit(limit)
+    query = _CERTIFICATES.where(*_conditions(wanted, to_epoch(now))).limit(limit)
     query = query.order_by(*(key.desc() if descending else key.asc() for key in keys))
     if after is not None:
         position = tuple_(*keys)
         last = tuple_(*after[-len(keys) :])
         query = query.where(position < last if descending else position > last)
-    return [_certificate(row) for row in connection.execute(query)]
+    return [_certificate(dict(row)) for row in connection.execute(query).mappings()]
 
 
 def find_certificate(connection: Connection, certificate_id: str) -> CertificateRecord | None:
     """One certificate with its DER, by the hex SHA-256 of it."""
-    query = _select_certificates(certificate.c.der).where(certificate.c.id == certificate_id)
-    row = connection.execute(query).one_or_none()
-    return _certificate(row, row.der) if row else None
+    row = _FIND.first(connection, {"certificate": certificate_id})
+    return _certificate(dict(zip(_NAMES, row, strict=True))) if row else None
 
 
 def is_revoked(connection: Connection, authority_id: str, serial_number: str) -> bool:
@@ -172,17 +193,6 @@ def find_request(connection: Connection, request_id: str) -> RequestRecord | Non
     query = _select_requests(certificate_request.c.csr_der).where(certificate_request.c.id == request_id)
     row = connection.execute(query).one_or_none()
     return _request(row, bytes(row.csr_der)) if row else None
-
-
-def _select_certificates(*more: ColumnElement[Any]) -> Select[Any]:
-    columns = [column for column in certificate.c if column is not certificate.c.der]
-    in_force = and_(
-        revocation.c.authority_id == certificate.c.authority_id,
-        revocation.c.serial_number == certificate.c.serial_number,
-        revocation.c.released_at.is_(None),
-    )
-    joined = certificate.outerjoin(revocation, in_force)
-    return select(*columns, revocation.c.revoked_at, revocation.c.reason, *more).select_from(joined)
 
 
 def _conditions(wanted: CertificateFilter, now: int) -> list[ColumnElement[bool]]:
@@ -246,23 +256,24 @@ def _select_requests(*more: ColumnElement[Any]) -> Select[Any]:
     ).select_from(issued)
 
 
-def _certificate(row: Row[Any], der: bytes = b"") -> CertificateRecord:
+def _certificate(row: Mapping[str, Any]) -> CertificateRecord:
+    revoked_at = row["revoked_at"]
     return CertificateRecord(
-        number=row.number,
-        id=row.id,
-        authority_id=row.authority_id,
-        serial_number=row.serial_number,
-        profile=row.profile,
-        principal_id=row.principal_id,
-        protocol=row.protocol,
-        subject=row.subject,
-        names=tuple(json.loads(row.names)),
-        spki_sha256=row.spki_sha256,
-        not_before=from_epoch(row.not_before),
-        not_after=from_epoch(row.not_after),
-        revoked_at=None if row.revoked_at is None else from_epoch(row.revoked_at),
-        revocation_reason=row.reason,
-        der=der,
+        number=row["number"],
+        id=row["id"],
+        authority_id=row["authority_id"],
+        serial_number=row["serial_number"],
+        profile=row["profile"],
+        principal_id=row["principal_id"],
+        protocol=row["protocol"],
+        subject=row["subject"],
+        names=tuple(json.loads(row["names"])),
+        spki_sha256=row["spki_sha256"],
+        not_before=from_epoch(row["not_before"]),
+        not_after=from_epoch(row["not_after"]),
+        revoked_at=None if revoked_at is None else from_epoch(revoked_at),
+        revocation_reason=row["reason"],
+        der=bytes(row.get("der", b"")),
     )
 
 
