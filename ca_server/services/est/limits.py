@@ -25,7 +25,9 @@ class Limit(StrEnum):
 class Failures:
     """Counts the failures of one client: those from its address, and those with the secret it names.
 
-    A secret that does not exist is counted like one that does, so that the two cannot be told apart.
+    A secret that does not exist is counted like one that does, so that the two cannot be told apart. Whoever
+    knows the right password is not kept out by those who guess at it from elsewhere: of 256 bits nobody
+    guesses, but a name is easily learnt.
     """
 
     def __init__(self, context: Context, limits: EstLimits, address: str, secret_id: str) -> None:
@@ -37,26 +39,23 @@ class Failures:
         )
 
     def require_few(self) -> None:
-        """Pass a client that may still fail; one that may not is not even listened to.
+        """Pass a client whose address may still fail; one that may not is not even listened to.
 
         Raises:
             CaError: rate_limited, `EST-LIMIT-FAILURES`, `retry_after` until it may try again.
         """
-        now = self._now()
+        name, whose, rate = self._buckets[0]
+        bucket = bucket_of(rate.count, rate.seconds)
         with self._context.database.read() as connection:
-            waits = [
-                rate_limits.find_wait(connection, name, whose, bucket_of(rate.count, rate.seconds), now)
-                for name, whose, rate in self._buckets
-            ]
-        if any(waits):
-            raise _too_many(max(waits))
+            wait = rate_limits.find_wait(connection, name, whose, bucket, self._now())
+        if wait:
+            raise _too_many(wait)
 
     def count(self) -> None:
         """Count one more failure.
 
         Raises:
-            CaError: rate_limited, `EST-LIMIT-FAILURES`: others failed at the same time, and it was one too
-                many; unavailable.
+            CaError: rate_limited, `EST-LIMIT-FAILURES`: it was one too many; unavailable.
         """
         now = self._now()
         with self._context.database.write() as unit:
