@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alembic import op
+from ca_server.store.migrations.guards import forbid_changes, freeze_rows, keep_rows
 
 revision = "0005"
 down_revision = "0004"
@@ -27,47 +27,6 @@ _NEVER = {
 
 
 def upgrade() -> None:
-    if op.get_bind().dialect.name == "sqlite":
-        _upgrade_sqlite()
-    else:
-        _upgrade_postgresql()
-
-
-def _upgrade_sqlite() -> None:
-    for table in (*_FROZEN, *_KEEP_ROWS):
-        op.execute(
-            f"CREATE TRIGGER {table}_keep BEFORE DELETE ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} rows are never deleted'); END"
-        )
-    for table in _FROZEN:
-        op.execute(
-            f"CREATE TRIGGER {table}_freeze BEFORE UPDATE ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} rows are never changed'); END"
-        )
-    for table, forbidden in _NEVER.items():
-        op.execute(
-            f"CREATE TRIGGER {table}_forward BEFORE UPDATE ON {table} WHEN {forbidden} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} never goes back'); END"
-        )
-
-
-def _upgrade_postgresql() -> None:
-    for table in (*_FROZEN, *_KEEP_ROWS):
-        op.execute(
-            f"CREATE TRIGGER {table}_keep BEFORE DELETE ON {table} "
-            "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
-        )
-        op.execute(
-            f"CREATE TRIGGER {table}_keep_all BEFORE TRUNCATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-        )
-    for table in _FROZEN:
-        op.execute(
-            f"CREATE TRIGGER {table}_freeze BEFORE UPDATE ON {table} "
-            "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
-        )
-    for table, forbidden in _NEVER.items():
-        op.execute(
-            f"CREATE TRIGGER {table}_forward BEFORE UPDATE ON {table} FOR EACH ROW "
-            f"WHEN ({forbidden}) EXECUTE FUNCTION refuse_change()"
-        )
+    keep_rows((*_FROZEN, *_KEEP_ROWS))
+    freeze_rows(_FROZEN)
+    forbid_changes(_NEVER)

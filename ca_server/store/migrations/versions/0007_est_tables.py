@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from ca_server.store.migrations.guards import forbid_changes, freeze_columns, freeze_rows, keep_rows
+
 revision = "0007"
 down_revision = "0006"
 
@@ -22,10 +24,10 @@ _ASKED = ("id", "created_at", "protocol", "principal_id", "profile", "csr_der", 
 
 def upgrade() -> None:
     _create_tables()
-    if op.get_bind().dialect.name == "sqlite":
-        _guard_sqlite()
-    else:
-        _guard_postgresql()
+    keep_rows((*_FROZEN, *_KEEP_ROWS))
+    freeze_rows(_FROZEN)
+    freeze_columns("certificate_request", _ASKED)
+    forbid_changes(_NEVER)
 
 
 def _create_tables() -> None:
@@ -99,53 +101,4 @@ def _event(table: str) -> sa.ForeignKeyConstraint:
         name=op.f(f"fk_{table}_event_id"),
         initially="DEFERRED",
         deferrable=True,
-    )
-
-
-def _guard_sqlite() -> None:
-    for table in (*_FROZEN, *_KEEP_ROWS):
-        op.execute(
-            f"CREATE TRIGGER {table}_keep BEFORE DELETE ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} rows are never deleted'); END"
-        )
-    for table in _FROZEN:
-        op.execute(
-            f"CREATE TRIGGER {table}_freeze BEFORE UPDATE ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} rows are never changed'); END"
-        )
-    for table, forbidden in _NEVER.items():
-        op.execute(
-            f"CREATE TRIGGER {table}_forward BEFORE UPDATE ON {table} WHEN {forbidden} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} never goes back'); END"
-        )
-    op.execute(
-        f"CREATE TRIGGER certificate_request_freeze BEFORE UPDATE OF {', '.join(_ASKED)} "
-        "ON certificate_request "
-        "BEGIN SELECT RAISE(ABORT, 'what was asked for is never changed'); END"
-    )
-
-
-def _guard_postgresql() -> None:
-    for table in (*_FROZEN, *_KEEP_ROWS):
-        op.execute(
-            f"CREATE TRIGGER {table}_keep BEFORE DELETE ON {table} "
-            "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
-        )
-        op.execute(
-            f"CREATE TRIGGER {table}_keep_all BEFORE TRUNCATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-        )
-    for table in _FROZEN:
-        op.execute(
-            f"CREATE TRIGGER {table}_freeze BEFORE UPDATE ON {table} "
-            "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
-        )
-    for table, forbidden in _NEVER.items():
-        op.execute(
-            f"CREATE TRIGGER {table}_forward BEFORE UPDATE ON {table} FOR EACH ROW "
-            f"WHEN ({forbidden}) EXECUTE FUNCTION refuse_change()"
-        )
-    op.execute(
-        f"CREATE TRIGGER certificate_request_freeze BEFORE UPDATE OF {', '.join(_ASKED)} "
-        "ON certificate_request FOR EACH ROW EXECUTE FUNCTION refuse_change()"
     )
