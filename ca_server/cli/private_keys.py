@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from ca_server.core.errors import CaError, Kind
+from ca_server.core.identifiers import identifier_of, to_general_name
 
 ClientKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -71,9 +72,20 @@ def make_csr(key: ClientKey, names: Sequence[x509.GeneralName], subject: x509.Na
 def parse_name(text: str) -> x509.GeneralName:
     """A subject alternative name as people type it: an address, a URI, an email address, or a DNS name.
 
+    It comes out as a certificate will spell it, which has no capitals in a host's name.
+
     Raises:
         CaError: malformed, it is none of these.
     """
+    name = _as_typed(text)
+    try:
+        return to_general_name(identifier_of(name))
+    except CaError:
+        # The server, which refuses it, knows better what is wrong with it.
+        return name
+
+
+def _as_typed(text: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:

@@ -37,6 +37,19 @@ def test_a_name_is_what_it_looks_like(text, kind):
     assert type(parse_name(text)) is kind
 
 
+@pytest.mark.parametrize(
+    ("typed", "spelt"),
+    [
+        ("HOST.Example.com", x509.DNSName("host.example.com")),
+        ("Bob@Example.COM", x509.RFC822Name("Bob@example.com")),
+        ("host_1.example.com", x509.DNSName("host_1.example.com")),
+        ("not..a.name", x509.DNSName("not..a.name")),
+    ],
+)
+def test_a_name_comes_out_as_a_certificate_spells_it(typed, spelt):
+    assert parse_name(typed) == spelt
+
+
 @pytest.mark.parametrize("text", ["bücher.example", "ä@example.com", "https://bücher.example"])
 def test_a_name_in_unicode_is_refused_with_advice(text):
     with pytest.raises(CaError, match="A-labels"):
