@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_server.core.csr import parse_csr
-from ca_server.core.errors import Kind
+from ca_server.core.errors import CaError, Kind
 from ca_server.core.signatures import KeyType
 from ca_server.services.credentials import OPERATOR
 from ca_server.services.revoke import revoke_certificate
@@ -50,6 +50,11 @@ def test_another_subject_or_name_is_no_renewal(enrolling, first, asked, rule):
     csr = csr_for(*asked.get("names", (NAME,)), common_name=asked.get("common_name"))
     assert enrolling.renewal_refused(csr, first.der) == (Kind.BAD_CSR, (rule,))
     assert world.check(enrolling.issuing.context.database)["certificates"] == 1
+
+
+def test_a_subject_of_nothing_is_called_empty(enrolling, first):
+    with pytest.raises(CaError, match="certificate to be renewed: empty"):
+        enrolling.reenrol(csr_for(NAME, common_name=NAME), first.der)
 
 
 def test_a_common_name_that_the_certificate_has_is_the_same_subject(enrolling):

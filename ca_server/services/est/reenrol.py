@@ -10,10 +10,9 @@ from collections.abc import Iterator
 
 from cryptography import x509
 
-from ca_server.core.clock import to_epoch
 from ca_server.core.csr import Csr, named_by_subject
 from ca_server.core.errors import CaError, Kind, Violation, refuse
-from ca_server.core.est.resources import PROTOCOL, Renewal
+from ca_server.core.est.resources import PROTOCOL
 from ca_server.core.profile import Profile
 from ca_server.core.subject_rules import judge_subject
 from ca_server.peer import Peer
@@ -23,9 +22,9 @@ from ca_server.services.est.claims import EnrolmentClaim
 from ca_server.services.est.linking import require_linked
 from ca_server.services.est.parts import EstParts
 from ca_server.services.est.repeating import find_asked
+from ca_server.services.est.succession import key_violations, next_in_chain, require_lasting
 from ca_server.services.issue import CertificateRequest
 from ca_server.services.outcome import IssuedCertificate
-from ca_server.store.enrolments import find_chain
 from ca_server.store.inventory import CertificateRecord
 
 # id-cmc-changeSubjectName (RFC 6402 §2.8, RFC 7030 §4.2.2): another identity is enrolled, not renewed.
@@ -55,19 +54,20 @@ def reenrol(
     `profile` is what a label leads to; None asks for the certificate's own, which it has to be.
 
     Raises:
-        CaError: forbidden, `EST-RENEWAL-FOREIGN`, `EST-RENEWAL-PROFILE`, `EST-RENEWAL-COUNT` or
-            `EST-RENEWAL-AGE`; bad_csr with every broken `EST-RENEWAL-...` rule, `EST-CHANNEL-BINDING`;
-            whatever `Gate.issue` raises.
+        CaError: forbidden, `EST-RENEWAL-FOREIGN`, `EST-RENEWAL-ACME`, `EST-RENEWAL-PROFILE`,
+            `EST-RENEWAL-COUNT` or `EST-RENEWAL-AGE`; bad_csr with every broken `EST-RENEWAL-...` rule,
+            `EST-CHANNEL-BINDING`; whatever `ask_gate` raises.
     """
     old = presented.record
     if old is None:
         raise _forbidden(
             "EST-RENEWAL-FOREIGN", "a manufacturer's certificate is not renewed here; enrol with it"
         )
+    require_lasting(old)
     own = _own_profile(parts, old, profile)
     named = named_by_subject(csr)
     _require_same(presented, old, own, named)
-    renewal = _renewal(parts, own, old)
+    renewal = next_in_chain(parts.context, own, old)
     principal = principal_of_certificate(presented.certificate, (own.name,))
     asked = find_asked(parts.context, principal, own, csr)
     if asked.is_new:
@@ -94,7 +94,7 @@ def _own_profile(parts: EstParts, old: CertificateRecord, wanted: Profile | None
         raise _forbidden("EST-RENEWAL-PROFILE", f"there is no profile {old.profile} any more")
     found = parts.policies.profile(old.profile)
     if PROTOCOL not in found.requesters.protocols:
-        raise _forbidden("EST-RENEWAL-PROFILE", f"{old.profile} is not given over EST")
+        raise _forbidden("EST-RENEWAL-PROFILE", f"the profile {old.profile} is not given over EST")
     return found
 
 
@@ -118,7 +118,8 @@ def _differences(
     if certificate.subject not in {csr.subject, granted}:
         yield Violation(
             "EST-RENEWAL-SUBJECT",
-            f"the subject is that of the certificate to be renewed: {certificate.subject.rfc4514_string()}",
+            "the subject is that of the certificate to be renewed: "
+            f"{certificate.subject.rfc4514_string() or 'empty'}",
             "/csr",
         )
     names = {str(each) for each in csr.identifiers}
@@ -129,23 +130,7 @@ def _differences(
             "/csr",
         )
     if profile.est.new_key_on_renewal and csr.spki_sha256 == old.spki_sha256:
-        yield Violation("EST-RENEWAL-KEY", f"{profile.name} is renewed with a new key", "/csr")
-
-
-def _renewal(parts: EstParts, profile: Profile, old: CertificateRecord) -> Renewal:
-    """The new certificate's place in the chain, if the chain may go on."""
-    with parts.context.database.read() as connection:
-        # One that came another way begins a chain of its own.
-        renewed, first_at = find_chain(connection, old.id) or (0, to_epoch(old.not_before))
-    most, age = profile.est.max_renewals, profile.est.max_renewal_age
-    if most is not None and renewed >= most:
-        raise _forbidden("EST-RENEWAL-COUNT", f"{profile.name} is renewed {most} times in a row; enrol anew")
-    now = to_epoch(parts.context.clock.now())
-    if age is not None and now - first_at > age.total_seconds():
-        raise _forbidden(
-            "EST-RENEWAL-AGE", f"{profile.name} is renewed for {age} after the first certificate; enrol anew"
-        )
-    return Renewal(old.id, renewed + 1, first_at)
+        yield Violation("EST-RENEWAL-KEY", f"the profile {profile.name} is renewed with a new key", "/csr")
 
 
 def _forbidden(rule_id: str, detail: str) -> CaError:
