@@ -13,14 +13,24 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.public_keys import require_known
-from ca_server.core.signatures import spki_sha256
+from ca_server.core.signatures import PublicKey, spki_sha256
 
 MAX_CERTIFICATE_BYTES = 16 * 1024
 UseCheck = Callable[[x509.Certificate], None]
+# What is judged here, or narrows nothing (certificatePolicies: no policy is asked for).
+_UNDERSTOOD = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.CERTIFICATE_POLICIES,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    }
+)
 _T = TypeVar("_T", bound=x509.ExtensionType)
 
 
@@ -47,12 +57,7 @@ def key_digest(certificate: x509.Certificate) -> str:
     Raises:
         CaError: unauthenticated, `ACCESS-CERT-FORMAT`: a key that cannot be read, or of no known type.
     """
-    try:
-        public_key, _ = require_known(certificate.public_key())
-    except (CaError, ValueError, UnsupportedAlgorithm) as error:
-        detail = "the client certificate's key is not sound, or of a type that is not known here"
-        raise _refusal("ACCESS-CERT-FORMAT", detail) from error
-    return spki_sha256(public_key)
+    return spki_sha256(_known_key(certificate))
 
 
 def check_client_chain(
@@ -61,16 +66,21 @@ def check_client_chain(
     """Pass only a chain by which its first certificate may log in now.
 
     `chain` runs from the client's certificate to the root (RFC 5280 §6.1, names and signatures upwards).
-    `check_use` judges the purposes of a certificate that others issued; ours says clientAuth itself.
+    `check_use` judges the purposes of a certificate that others issued; ours says clientAuth itself. Name
+    constraints are not evaluated, so others' authorities may have none; what ours issued is in our records.
 
     Raises:
-        CaError: unauthenticated, `ACCESS-CERT-CHAIN`, `ACCESS-CERT-TIME` or `ACCESS-CERT-USE`.
+        CaError: unauthenticated, `ACCESS-CERT-CHAIN`, `ACCESS-CERT-EXTENSION`, `ACCESS-CERT-FORMAT`,
+            `ACCESS-CERT-TIME` or `ACCESS-CERT-USE`.
     """
+    understood = _UNDERSTOOD if check_use else _UNDERSTOOD | {ExtensionOID.NAME_CONSTRAINTS}
     if len(chain) < 2:
         raise _refusal("ACCESS-CERT-CHAIN", "the client certificate has no authority above it")
     for certificate in chain:
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             raise _refusal("ACCESS-CERT-TIME", "the client certificate or its authority is not valid now")
+        _require_understood(certificate, understood)
+        _known_key(certificate)
     for subject, issuer in pairwise(chain):
         _require_issued_by(subject, issuer)
     for depth, authority in enumerate(chain[1:]):
@@ -94,6 +104,23 @@ def check_device_use(certificate: x509.Certificate, purposes: Collection[x509.Ob
     wanted = purposes or (ExtendedKeyUsageOID.CLIENT_AUTH,)
     if found is None or not any(each in found for each in wanted):
         raise _refusal("ACCESS-CERT-USE", "the device certificate's extended key usage does not allow this")
+
+
+def _known_key(certificate: x509.Certificate) -> PublicKey:
+    try:
+        return require_known(certificate.public_key())[0]
+    except (CaError, ValueError, UnsupportedAlgorithm) as error:
+        detail = "a key in the client certificate's chain is not sound, or of a type that is not known here"
+        raise _refusal("ACCESS-CERT-FORMAT", detail) from error
+
+
+def _require_understood(certificate: x509.Certificate, understood: Collection[x509.ObjectIdentifier]) -> None:
+    """RFC 5280 §4.2; name constraints count as critical, which §4.2.1.10 has them be."""
+    for each in certificate.extensions:
+        narrows = each.critical or each.oid == ExtensionOID.NAME_CONSTRAINTS
+        if narrows and each.oid not in understood:
+            detail = f"the critical extension {each.oid.dotted_string} in its chain is not judged here"
+            raise _refusal("ACCESS-CERT-EXTENSION", f"the client certificate is refused: {detail}")
 
 
 def _require_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> None:

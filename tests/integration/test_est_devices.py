@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -18,7 +19,6 @@ from ca_server.services.access import authenticate_client_certificate
 from ca_server.services.est.manufacturers import Manufacturers
 from ca_server.services.refusals import ANONYMOUS
 from tests import world
-from tests.fixtures.device_makers import Maker
 from tests.fixtures.enrolling import csr_for, refusal
 from tests.fixtures.issuing import common_name
 from tests.integration.test_access import events
@@ -109,9 +109,7 @@ def test_a_device_is_nobody_to_rest(trusting, maker):
 
 
 def test_r13_a_device_is_judged_as_every_client_is(trusting, maker):
-    stranger = Maker(
-        maker.folder, maker.now, maker.root, maker.authority, ec.generate_private_key(ec.SECP256R1())
-    )
+    stranger = replace(maker, key=ec.generate_private_key(ec.SECP256R1()))
     server = maker.device(purposes=[ExtendedKeyUsageOID.SERVER_AUTH])
     for certificate, rule in (
         (stranger.device(), "ACCESS-CERT-UNKNOWN"),

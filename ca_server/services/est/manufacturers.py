@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 from cryptography import x509
@@ -19,7 +18,7 @@ from ca_server.core.client_certificates import check_client_chain, check_device_
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.est.settings import Manufacturer
 from ca_server.core.profile_words import PURPOSES
-from ca_server.services.est.revocation_lists import RevocationLists
+from ca_server.services.est.revocation_lists import RevocationLists, is_same_authority
 
 MAX_ANCHOR_BYTES = 1024 * 1024
 MAX_CHAIN = 10
@@ -35,7 +34,9 @@ class Manufacturers:
             CaError: malformed, `EST-TRUST-ANCHORS`: a file cannot be read or holds no certificates.
         """
         self._known = [
-            (each, _read_anchors(each), RevocationLists(each.revocation_lists)) for each in settings
+            (each, anchors, RevocationLists(each.revocation_lists, anchors))
+            for each in settings
+            for anchors in (_read_anchors(each),)
         ]
 
     def judge(self, certificate: x509.Certificate, now: datetime) -> Manufacturer | None:
@@ -45,26 +46,38 @@ class Manufacturers:
             CaError: unauthenticated, an `ACCESS-CERT-...` rule: the certificate is one's, and not good now.
         """
         for manufacturer, anchors, lists in self._known:
-            chain = _chain(certificate, anchors)
+            chain = _chain(certificate, anchors, now)
             if len(chain) > 1:
                 purposes = tuple(PURPOSES[word] for word in manufacturer.extended_key_usage)
                 check_client_chain(chain, now, check_use=partial(check_device_use, purposes=purposes))
-                for subject, issuer in pairwise(chain):
-                    lists.check(subject, issuer, now)
+                lists.check(chain, now)
                 return manufacturer
         return None
 
 
-def _chain(certificate: x509.Certificate, anchors: Sequence[x509.Certificate]) -> list[x509.Certificate]:
-    """The way up from a certificate, by signatures, as far as the anchors go."""
+def _chain(
+    certificate: x509.Certificate, anchors: Sequence[x509.Certificate], now: datetime
+) -> list[x509.Certificate]:
+    """The way up from a certificate, by signatures, as far as the anchors go.
+
+    Of several certificates of one authority the one that is valid now counts, then the one that ends last;
+    no authority stands there twice (RFC 4158 §2.4.2).
+    """
     chain = [certificate]
     while len(chain) < MAX_CHAIN:
-        issuers = (each for each in anchors if each not in chain and _is_issued_by(chain[-1], each))
-        above = next(issuers, None)
-        if above is None:
+        issuers = [
+            each
+            for each in anchors
+            if _is_issued_by(chain[-1], each) and not any(is_same_authority(each, below) for below in chain)
+        ]
+        if not issuers:
             break
-        chain.append(above)
+        chain.append(max(issuers, key=lambda each: (_is_valid(each, now), each.not_valid_after_utc)))
     return chain
+
+
+def _is_valid(certificate: x509.Certificate, now: datetime) -> bool:
+    return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
 
 
 def _is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -81,9 +94,12 @@ def _read_anchors(manufacturer: Manufacturer) -> tuple[x509.Certificate, ...]:
     path = Path(manufacturer.trust_anchors)
     try:
         with path.open("rb") as file:
-            return tuple(x509.load_pem_x509_certificates(file.read(MAX_ANCHOR_BYTES)))
+            anchors = tuple(x509.load_pem_x509_certificates(file.read(MAX_ANCHOR_BYTES)))
+        # Parsed when first asked for, and it raises then.
+        _ = [each.extensions for each in anchors]
     except (OSError, ValueError) as error:
         raise _unusable(path) from error
+    return anchors
 
 
 def _unusable(path: Path) -> CaError:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -34,7 +34,7 @@ def key_usage(*words):
     return x509.KeyUsage(**{word: word in words for word in every.split()})
 
 
-def certificate(subject, key, issuer, issuer_key, *extensions, days=(-1, 1)):
+def certificate(subject, key, issuer, issuer_key, *extensions, days=(-1, 1), critical=False):
     builder = (
         x509.CertificateBuilder()
         .subject_name(name(subject))
@@ -45,7 +45,7 @@ def certificate(subject, key, issuer, issuer_key, *extensions, days=(-1, 1)):
         .not_valid_after(NOW + timedelta(days=days[1]))
     )
     for extension in extensions:
-        builder = builder.add_extension(extension, critical=False)
+        builder = builder.add_extension(extension, critical=critical)
     return builder.sign(issuer_key, hashes.SHA256())
 
 
@@ -59,9 +59,9 @@ CLIENT = certificate(
 )
 
 
-def refused(chain):
+def refused(chain, check_use=None):
     with pytest.raises(CaError) as caught:
-        check_client_chain(chain, NOW)
+        check_client_chain(chain, NOW, check_use=check_use)
     assert caught.value.kind is Kind.UNAUTHENTICATED
     return caught.value.rule_ids
 
@@ -114,6 +114,55 @@ def test_an_authority_out_of_time_is_refused():
 def test_r20_a_certificate_for_something_else_is_refused(extensions):
     wrong = certificate("client", KEYS["client"], "issuing", KEYS["issuing"], *extensions)
     assert refused([wrong, ISSUING, ROOT]) == ("ACCESS-CERT-USE",)
+
+
+def of_another_maker(_certificate):
+    """A check of purposes, which others' certificates have: this one passes all."""
+
+
+UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\x05\x00")
+POLICIES = x509.PolicyConstraints(require_explicit_policy=0, inhibit_policy_mapping=None)
+ONLY_MAKER = x509.NameConstraints([x509.DNSName("maker.test")], None)
+
+
+@pytest.mark.parametrize("extension", [UNKNOWN, POLICIES, ONLY_MAKER])
+@pytest.mark.parametrize("place", ["client", "issuing", "root"])
+def test_r13_a_critical_extension_that_is_not_judged_is_refused(extension, place):
+    def made(subject, key, issuer, issuer_key, *extensions):
+        more = (extension,) if subject == place else ()
+        return certificate(subject, key, issuer, issuer_key, *extensions, *more, critical=True)
+
+    chain = [
+        made("client", KEYS["client"], "issuing", KEYS["issuing"], CLIENT_AUTH),
+        made("issuing", KEYS["issuing"], "root", KEYS["root"], *LAST_CA),
+        made("root", KEYS["root"], "root", KEYS["root"], *CA),
+    ]
+    assert refused(chain, of_another_maker) == ("ACCESS-CERT-EXTENSION",)
+
+
+def test_what_is_judged_may_be_critical_and_what_is_not_may_be_there():
+    names = x509.SubjectAlternativeName([x509.DNSName("client.example.com")])
+    policy = x509.CertificatePolicies(
+        [x509.PolicyInformation(x509.ObjectIdentifier("1.3.6.1.4.1.55555.2"), None)]
+    )
+    ours = ("client", KEYS["client"], "issuing", KEYS["issuing"], CLIENT_AUTH)
+    check_client_chain([certificate(*ours, names, policy, critical=True), ISSUING, ROOT], NOW)
+    check_client_chain([certificate(*ours, UNKNOWN), ISSUING, ROOT], NOW, check_use=of_another_maker)
+
+
+def test_name_constraints_are_refused_but_in_authorities_of_ours():
+    """RFC 5280 §4.2.1.10 has them critical; an authority that forgot it means them all the same."""
+    limited = certificate("issuing", KEYS["issuing"], "root", KEYS["root"], *LAST_CA, ONLY_MAKER)
+    assert refused([CLIENT, limited, ROOT], of_another_maker) == ("ACCESS-CERT-EXTENSION",)
+    check_client_chain([CLIENT, limited, ROOT], NOW)
+
+
+@pytest.mark.parametrize("check_use", [None, of_another_maker])
+def test_r13_a_weak_key_above_the_client_is_refused(check_use):
+    weak = rsa.generate_private_key(65537, 1024)
+    issuing = certificate("issuing", weak, "root", KEYS["root"], *LAST_CA)
+    client = certificate("client", KEYS["client"], "issuing", weak, CLIENT_AUTH)
+    assert refused([client, issuing, ROOT], check_use) == ("ACCESS-CERT-FORMAT",)
 
 
 @pytest.mark.parametrize("der", [b"", b"\x30\x00", b"\x30" * 100, CLIENT.public_bytes(Encoding.PEM)])
