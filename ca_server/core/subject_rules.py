@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from ca_server.core.errors import CaError, Violation
 from ca_server.core.identifiers import Identifier, IdentifierType, make_identifier
@@ -20,6 +21,10 @@ from ca_server.core.profile_words import ATTRIBUTES
 # Signs that some program reads as structure: DN separators, globs, path separators (R9).
 _METACHARACTERS = re.compile(r"[*+,/;=<>\"\\#\x00-\x1f\x7f-\x9f]")
 _WORDS = {oid: word for word, oid in ATTRIBUTES.items()}
+# For telling people what was refused: emailAddress is `email_address`.
+_OTHER_WORDS = {
+    oid: name.lower() for name, oid in vars(NameOID).items() if isinstance(oid, x509.ObjectIdentifier)
+}
 
 
 def judge_subject(
@@ -53,7 +58,7 @@ def _asked(subject: x509.Name, profile: Profile) -> tuple[dict[str, list[str]], 
         word = _WORDS.get(attribute.oid)
         if word is None or word not in profile.subject:
             accepted = ", ".join(profile.subject) or "an empty subject"
-            name = word or attribute.oid.dotted_string
+            name = word or _OTHER_WORDS.get(attribute.oid, attribute.oid.dotted_string)
             violations.append(_broken("PROFILE-SUBJECT-ATTRIBUTE", name, f"is not accepted; {accepted} is"))
         else:
             asked.setdefault(word, []).append(str(attribute.value))

@@ -5,6 +5,7 @@ RFC 7030 §4.2.3 has no machine-readable error; the rule ids in brackets at the 
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 from flask import Flask, Response, g
@@ -44,6 +45,9 @@ STATUS_OF_RULE = {
     "EST-SIZE": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 
+# What a sentence begins with, unlike `www.example.com`, `tls-peer`, `common_name` and `challengePassword`.
+_WORD = re.compile(r"[a-z]+(?:'s)?(?:[,:;]?\s|\.?$)")
+
 _PATIENCE = {HTTPStatus.ACCEPTED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 
@@ -82,8 +86,10 @@ def failure_text(error: CaError) -> str:
 
 
 def _sentence(detail: str) -> str:
-    """A detail as the other doors show it, with a capital and a full stop."""
-    return f"{detail[:1].upper()}{detail[1:].removesuffix('.')}."
+    """A detail as the other doors show it, with a full stop, and a capital unless it begins with a name."""
+    if _WORD.match(detail):
+        detail = detail[:1].upper() + detail[1:]
+    return f"{detail.removesuffix('.')}."
 
 
 def _http_failure(error: HTTPException) -> ResponseReturnValue:

@@ -25,8 +25,8 @@ def require_linked(profile: Profile, csr: Csr, channel_binding: Callable[[], byt
     given = challenge_password(csr)
     if given is None:
         raise _refused(
-            f"{profile.name} wants the channel binding, tls-unique or tls-exporter, in base64 as "
-            "the CSR's challengePassword"
+            f"the profile {profile.name} wants the channel binding, tls-unique or tls-exporter, in base64 "
+            "as the CSR's challengePassword"
         )
     binding = channel_binding()
     if binding is None:

@@ -150,7 +150,9 @@ def _require_well_formed(policies: PolicyStore, new: NewEnrolmentSecret) -> None
     violations = []
     if PROTOCOL not in profile.requesters.protocols or profile.est.authentication == "certificate":
         violations.append(
-            Violation("EST-SECRET-NEW", f"{new.profile} is not given to secrets over EST", "/profile")
+            Violation(
+                "EST-SECRET-NEW", f"the profile {new.profile} is not given to secrets over EST", "/profile"
+            )
         )
     if not is_name(new.owner):
         violations.append(

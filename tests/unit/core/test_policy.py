@@ -425,6 +425,21 @@ def test_no_certificate_outlives_its_issuer():
     assert rules("tls-server", csr, facts=dead)[1] == ("PROFILE-VALIDITY-ISSUER",)
 
 
+@pytest.mark.parametrize(
+    ("oid", "shown"),
+    [
+        (NameOID.EMAIL_ADDRESS, "email_address"),
+        (NameOID.LOCALITY_NAME, "locality"),
+        (x509.ObjectIdentifier("1.2.3.4"), "1.2.3.4"),
+    ],
+)
+def test_a_refused_subject_attribute_is_told_by_its_name(oid, shown):
+    _, [found] = judge_subject(
+        x509.Name([x509.NameAttribute(oid, "a@example.com")]), frozenset(), policies().profile("tls-server")
+    )
+    assert found.detail == f"subject attribute {shown} is not accepted; common_name is"
+
+
 def test_all_broken_rules_are_told_at_once():
     csr = make_csr(
         [*EMAIL, *dns("a_b.example.com")],

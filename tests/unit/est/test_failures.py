@@ -95,6 +95,21 @@ def test_a_long_list_is_cut():
     assert "5 more things are wrong. [NAME-X]\n" in text
 
 
+@pytest.mark.parametrize(
+    ("detail", "shown"),
+    [
+        ("somebody's name is missing", "Somebody's name is missing."),
+        ("later", "Later."),
+        ("tls-peer is not given over EST", "tls-peer is not given over EST."),
+        ("www.example.com is not allowed", "www.example.com is not allowed."),
+        ("common_name may stand once", "common_name may stand once."),
+        ("challengePassword holds one text", "challengePassword holds one text."),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_and_a_name_stays_as_it_is(detail, shown):
+    assert failure_text(CaError(Kind.BAD_CSR, detail)) == f"{shown}\n"
+
+
 def test_without_a_rule_there_is_the_sentence_alone():
     assert failure_text(CaError(Kind.UNAVAILABLE, "the database is away")) == "The database is away.\n"
 
