@@ -11,6 +11,7 @@ import ssl
 import subprocess
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -19,7 +20,7 @@ from ca_server.core.errors import CaError, Kind
 from ca_server.doors import api_door
 from tests.fixtures.https import self_signed
 from tests.fixtures.issuing import make_csr
-from tests.fixtures.nginx import move_behind
+from tests.fixtures.nginx import USER, move_behind
 
 pytestmark = [pytest.mark.hsm, pytest.mark.slow]
 PATH = "/api/v1/certificates"
@@ -60,7 +61,7 @@ def rules_written_down(running):
 
 
 def header_of(pair):
-    der = ssl.PEM_cert_to_DER_cert(pair[0].read_text().split("\n\n")[0])
+    der = x509.load_pem_x509_certificate(pair[0].read_bytes()).public_bytes(Encoding.DER)
     return f":{base64.b64encode(der).decode()}:"
 
 
@@ -78,6 +79,10 @@ def test_r13_r32_a_client_certificate_from_grant_to_revocation(running_either, m
     assert get(running_either, Client_Cert=header_of(pair)) == (401, ["ACCESS-CREDENTIALS"])
     if not is_direct:
         assert by_the_back_door(running_either, forged) == BACK_DOOR
+        if os.geteuid() == 0:
+            # One who is not even in the proxy's group does not get through the door.
+            with pytest.raises(subprocess.CalledProcessError):
+                by_the_back_door(running_either, {}, group="nogroup")
 
     revocation = {"reason": "superseded"}
     path = f"/certificates/{certificate_id}/revocation"
@@ -87,7 +92,7 @@ def test_r13_r32_a_client_certificate_from_grant_to_revocation(running_either, m
     assert expected <= rules_written_down(running_either)
 
 
-def by_the_back_door(running, headers):
+def by_the_back_door(running, headers, group=USER):
     """Rules of what somebody on this machine gets at the proxy's socket, without the proxy."""
     socket = running.appliance.config.server.https.removeprefix("unix:")
     fields = [f"{name}: {value}" for name, value in headers.items()]
@@ -96,7 +101,7 @@ def by_the_back_door(running, headers):
         capture_output=True,
         check=True,
         timeout=60,
-        user="nobody" if os.geteuid() == 0 else None,
+        **({"user": "nobody", "group": group, "extra_groups": []} if os.geteuid() == 0 else {}),
     )
     return json.loads(done.stdout).get("rule_ids")
 

@@ -59,8 +59,11 @@ def test_a_secret_is_ended_once(ask, enrolling):
     assert len(events(enrolling.issuing, "secret.revoked")) == 1
 
 
-def test_secrets_are_listed_in_pages(ask):
-    made = [ask("POST", json={**NEW, "owner": f"team {number}"}).json["id"] for number in range(3)]
+def test_secrets_are_listed_in_pages(ask, issuing):
+    made = []
+    for number in range(3):
+        made.append(ask("POST", json={**NEW, "owner": f"team {number}"}).json["id"])
+        issuing.clock.advance(seconds=1)
     first = ask("GET", "?limit=2").json
     second = ask("GET", f"?limit=2&cursor={first['next_cursor']}").json
     assert [each["id"] for each in first["items"] + second["items"]] == made[::-1]

@@ -24,7 +24,7 @@ def run(*arguments):
 def test_check_reads_the_shipped_policies_and_finds_no_error():
     result = run("check")
     assert result.exit_code == 0
-    assert "10 profiles read" in result.stderr
+    assert "11 profiles read" in result.stderr
 
 
 def test_check_fails_on_a_dangerous_profile(tmp_path):

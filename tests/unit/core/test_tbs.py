@@ -35,6 +35,7 @@ from tests.fakes.paper_profiles import ACCEPTABLE, own_profile
 GOLDEN = [
     *ACCEPTABLE,
     ("tls-server-eab", dns("host.internal", "*.apps.internal"), None),
+    ("tls-peer-approved", dns("node1.example.test"), None),
     ("subordinate-ca", (), subject(common_name="Department CA")),
 ]
 
