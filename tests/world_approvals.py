@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 TABLES = ("approval",)
 # What a request may be whose wait for officers began: those of `tests.world` and these.
@@ -18,11 +19,14 @@ def check_approvals(tables: dict[str, list[dict]], events: dict[str, dict]) -> N
     }
     decided = {key for key, leaf in events.items() if leaf["kind"] == "approval.decided"}
     assert decided == {row["event_id"] for row in tables["approval"]}
+    made = {row["id"]: events[row["event_id"]]["actor"]["id"] for row in tables["enrolment_secret"]}
     approved: dict[str, set[str]] = {}
     for row in tables["approval"]:
         request = requests[row["request_id"]]
         assert request["id"] in asked, "a decision on what never waited"
-        if _is_borne_out(row, request, events[row["event_id"]]) and row["decision"] == "approved":
+        own = _own(request, made)
+        is_borne_out = row["principal_id"] not in own and _is_borne_out(row, request, events[row["event_id"]])
+        if is_borne_out and row["decision"] == "approved":
             approved.setdefault(request["id"], set()).add(row["principal_id"])
         if row["decision"] == "rejected":
             assert request["status"] == "rejected"
@@ -46,6 +50,12 @@ def _is_borne_out(row: dict, request: dict, leaf: dict) -> bool:
     }
     return (
         told.items() <= leaf["data"].items()
-        and leaf["actor"]["id"] == row["principal_id"] != request["principal_id"]
+        and leaf["actor"]["id"] == row["principal_id"]
         and leaf["actor"]["role"] in OFFICERS
     )
+
+
+def _own(request: dict, made: dict[str, str]) -> set[str]:
+    """The requester, and who made the secret that it used."""
+    secret = json.loads(request["requested"]).get("secret")
+    return {request["principal_id"]} | ({made[secret]} if secret else set())

@@ -1,5 +1,8 @@
 """Officers decide on requests that wait: each once, never on their own, and one rejection ends a request.
 
+Their own are also those asked for with a credential that they made, or with a certificate that came of one:
+else whoever makes enrolment secrets would approve what they enrol themselves.
+
 Deciding issues nothing. Once enough have approved, the requester asks again and the gate judges anew, under
 the policy of then; see `services.issue`.
 """
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 from ca_server.core.approvals import ApprovalRules, Decision
 from ca_server.core.audit.record import leaf_hash, parse_event
@@ -21,7 +25,8 @@ from ca_server.services.context import Context, actor_of
 from ca_server.store import approvals
 from ca_server.store.approvals import Approval, LoggedApproval, RequestTaken
 from ca_server.store.inventory import RequestRecord
-from ca_server.store.requests import PastRequest
+from ca_server.store.requesters import LoggedCredential, Requesters, find_requesters
+from ca_server.store.requests import PastRequest, find_past_request
 from ca_server.store.unit_of_work import BrokenRule
 
 
@@ -44,8 +49,11 @@ def decide_request(
     require_permission(principal, Action.DECIDE_REQUEST)
     request = inventory.find_request(context, principal, request_id)
     now = context.clock.now()
-    if request.principal_id == principal.id:
-        raise refuse(Kind.FORBIDDEN, "APPROVAL-OWN", "nobody decides on a request of their own")
+    with context.database.read() as connection:
+        requesters = find_requesters(connection, find_past_request(connection, request_id))
+    if principal.id in _own(requesters):
+        detail = "nobody decides on a request of their own, or one made with a credential that they made"
+        raise refuse(Kind.FORBIDDEN, "APPROVAL-OWN", detail)
     if request.status != "pending":
         raise _closed(f"this request does not wait: it is {request.status}")
     if now - request.created_at > rules.lifetime:
@@ -87,32 +95,50 @@ def list_approvals(context: Context, request: RequestRecord) -> list[Approval]:
         return approvals.list_approvals(connection, request.id)
 
 
-def count_approvals(request: PastRequest, found: Sequence[LoggedApproval]) -> int:
-    """How many approved a request: different principals, none of them the requester, by the log's own word.
+def count_approvals(request: PastRequest, found: Sequence[LoggedApproval], requesters: Requesters) -> int:
+    """How many approved a request: different principals, none of them a requester, by the log's own word.
 
     A row that the log does not bear out counts for nothing, as if an insider had put it there.
     """
-    return len({each.approval.principal_id for each in found if _counts(request, each)})
+    own = _own(requesters)
+    approved = {each.approval.principal_id for each in found if _counts(request, each)}
+    return 0 if None in own else len(approved - own)
+
+
+def _own(requesters: Requesters) -> frozenset[str | None]:
+    """Whose own request it is: everybody's behind it, and theirs who made the credentials used for it.
+
+    With None among them somebody is unknown, as the log does not bear out who made a credential.
+    """
+    return requesters.principals | {_maker(each) for each in requesters.credentials}
+
+
+def _maker(found: LoggedCredential) -> str | None:
+    leaf = _leaf(found.body, found.leaf_hash)
+    tells = leaf.get("kind") == f"{found.word}.created" and leaf["data"].get(found.word) == found.id
+    return str(leaf["actor"]["id"]) if tells else None
 
 
 def _counts(request: PastRequest, found: LoggedApproval) -> bool:
-    if leaf_hash(found.body) != found.leaf_hash:
-        return False
-    leaf = parse_event(found.body)
+    leaf = _leaf(found.body, found.leaf_hash)
     told = {
         "request": request.id,
         "profile": request.profile,
         "decision": Decision.APPROVED.value,
         "csr_sha256": hashlib.sha256(request.csr_der).hexdigest(),
     }
-    actor = leaf["actor"]
     return bool(
-        leaf["kind"] == "approval.decided"
+        leaf.get("kind") == "approval.decided"
         and told.items() <= leaf["data"].items()
         and found.approval.decision == Decision.APPROVED
-        and actor["id"] == found.approval.principal_id != request.principal_id
-        and actor["role"] in ROLES[Action.DECIDE_REQUEST]
+        and leaf["actor"]["id"] == found.approval.principal_id
+        and leaf["actor"]["role"] in ROLES[Action.DECIDE_REQUEST]
     )
+
+
+def _leaf(body: bytes, digest: bytes) -> dict[str, Any]:
+    """An event of the log; empty where it is not what was hashed."""
+    return parse_event(body) if leaf_hash(body) == digest else {}
 
 
 def _closed(detail: str) -> CaError:

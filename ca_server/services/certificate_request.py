@@ -75,7 +75,8 @@ class Asked:
 
 def asked_at(request: CertificateRequest, now: datetime, waiting: Waiting | None) -> Asked:
     """The request with its row: that of the first time where it has waited, else a new one."""
-    authorization = request.authorization
+    authorization, claim = request.authorization, request.claim
+    secret_id = claim.secret_id if isinstance(claim, EnrolmentClaim) else None
     stored = StoredRequest(
         id=new_id(now),
         created_at=to_epoch(now),
@@ -88,6 +89,7 @@ def asked_at(request: CertificateRequest, now: datetime, waiting: Waiting | None
             "not_after": request.not_after and to_text(request.not_after),
             "not_before": request.not_before and to_text(request.not_before),
             "role": authorization.principal.role,
+            **({"secret": secret_id} if secret_id else {}),
         },
     )
     if waiting is not None:

@@ -56,6 +56,7 @@ from ca_server.store.issuance import (
     stored_names,
 )
 from ca_server.store.orders import OrderTaken, link_finalization
+from ca_server.store.requesters import find_requesters
 from ca_server.store.requests import PastRequest, find_past_request
 from ca_server.store.unit_of_work import BrokenRule
 
@@ -151,7 +152,8 @@ class Gate:
             past = find_past_request(connection, key[1])
             waiting = None
             if past.status == "pending":
-                approvals = count_approvals(past, logged_approvals(connection, past.id))
+                found, requesters = logged_approvals(connection, past.id), find_requesters(connection, past)
+                approvals = count_approvals(past, found, requesters)
                 waiting = Waiting(past, approvals)
             return _Known(key, find_intent(connection, past.id), compromised, past, waiting)
 

@@ -71,6 +71,7 @@ def begin(
             "policy_sha256": profile.sha256,
             "approvals": profile.requesters.approvals,
             "csr_sha256": hashlib.sha256(request.csr_der).hexdigest(),
+            **{word: told for word, told in request.requested.items() if word == "secret"},
         },
     )
     with context.database.write() as unit:

@@ -26,6 +26,7 @@ from ca_server.services.replay import replay
 from ca_server.store.approvals import logged_approvals
 from ca_server.store.audit import StoredEvent, find_event
 from ca_server.store.issuance import StoredIntent, is_compromised
+from ca_server.store.requesters import find_requesters
 from ca_server.store.requests import PastRequest, find_past_request
 
 COMPROMISED = "key compromised"
@@ -50,7 +51,8 @@ class IntentCheck:
         with self.context.database.read() as connection:
             event = find_event(connection, intent.event_id)
             request = find_past_request(connection, intent.request_id)
-            approvals = count_approvals(request, logged_approvals(connection, request.id))
+            found, requesters = logged_approvals(connection, request.id), find_requesters(connection, request)
+            approvals = count_approvals(request, found, requesters)
             compromised = is_compromised(connection, _spki_sha256(request))
         if hashlib.sha256(intent.tbs).hexdigest() != intent.tbs_sha256 or not _tells_of(event, intent):
             return "not the bytes that were logged"

@@ -24,6 +24,7 @@ from ca_server.services.acme.claims import OrderClaim
 from ca_server.services.approvals import decide_request
 from ca_server.services.certificate_request import asked_at
 from ca_server.services.context import actor_of, process_actor
+from ca_server.services.credentials import Grant, create_grant, create_token
 from ca_server.services.issue import CertificateRequest, Idempotency
 from ca_server.services.outcome import Outcomes
 from ca_server.services.pending import ApprovalPending, refuse_overdue
@@ -40,6 +41,8 @@ from tests.fixtures.issuing import make_csr
 URL = "/api/v1/certificate-requests"
 REQUESTER = Principal("token:device", Role.REQUESTER, "token", ("*",), ("*",))
 OFFICERS = [Principal(f"token:officer-{number}", Role.OFFICER, "token") for number in range(3)]
+
+ADMINISTRATOR = Principal("token:administrator", Role.ADMINISTRATOR, "token", ("*",), ("*",))
 
 
 @pytest.fixture
@@ -224,6 +227,37 @@ def test_r40_an_officer_decides_once_and_never_on_a_request_of_their_own(approvi
     assert not_decided(approving, request_id, OFFICERS[1], Decision.REJECTED) == ("APPROVAL-DECIDED",)
     assert status(approving, request_id) == "pending"
     assert wait(approving, request) == request_id
+
+
+@pytest.mark.parametrize("kind", ["token", "key"])
+def test_r40_who_makes_a_credential_does_not_approve_what_is_asked_for_with_it(approving, kind):
+    principal = credential_of(approving, kind, ADMINISTRATOR)
+    request = request_for(approving, csr_for(), principal=principal)
+    request_id = wait(approving, request)
+    assert not_decided(approving, request_id, ADMINISTRATOR) == ("APPROVAL-OWN",)
+    approve(approving, request_id)
+    assert approving.gate.issue(request).request_id == request_id
+
+
+def test_r40_nothing_is_approved_while_the_log_does_not_tell_who_made_the_credential(approving):
+    request = request_for(approving, csr_for(), principal=credential_of(approving, "token", ADMINISTRATOR))
+    request_id = wait(approving, request)
+    approve(approving, request_id)
+    other = events(approving, "approval.requested")[-1]["event_id"]
+    with approving.context.database.write() as unit:
+        unit.connection.execute(text("UPDATE api_token SET event_id = :other"), {"other": other})
+        unit.commit_unaudited("an insider hides who made a token")
+    assert wait(approving, request) == request_id
+
+
+def credential_of(issuing, kind, maker):
+    """Who a new token or granted key of this maker stands for."""
+    grant = Grant("a device", Role.REQUESTER, ("*",), ("*",), timedelta(days=1))
+    if kind == "token":
+        made, _ = create_token(issuing.context, maker, grant)
+    else:
+        made = create_grant(issuing.context, maker, grant, "ab" * 32)
+    return replace(REQUESTER, id=f"{kind}:{made.id}")
 
 
 @pytest.mark.parametrize("role", [Role.REQUESTER, Role.AUDITOR])
