@@ -104,3 +104,25 @@ def test_a_csr_is_good_for_the_connection_that_it_is_bound_to(est_door, on_the_w
         assert (status, "[EST-CHANNEL-BINDING]" in text) == (400, True), text
         status, text = ask(first, "simpleenroll", csr, **basic)
         assert status == {"direct": 200, "nginx": 400}[wire.set_up], text
+
+
+@pytest.mark.parametrize("on_the_wire", ["nginx"], indirect=True)
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["plain", "chunked"])
+@pytest.mark.parametrize(
+    ("path", "media_type", "said"),
+    [
+        (f"{ROOT}/simpleenroll", "text/plain; charset=utf-8", "at most. [EST-SIZE]\n"),
+        ("/acme/tls-server/new-order", "application/problem+json", "urn:ietf:params:acme:error:malformed"),
+        ("/api/v1/certificate-requests", "application/problem+json", '"rule_ids":["REST-SIZE"]'),
+    ],
+)
+def test_r32_nginx_refuses_what_is_far_too_large_in_the_words_of_each_protocol(
+    est_door, on_the_wire, path, media_type, said, is_chunked
+):
+    """More than it takes itself never reaches the server."""
+    piece = b"A" * 64 * 1024
+    with contextlib.closing(on_the_wire(est_door.app).connect()) as connection:
+        connection.request("POST", path, iter([piece] * 48) if is_chunked else piece * 48)
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["Content-Type"]) == (413, media_type)
+        assert said in answer.read().decode()
