@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from ca_server.core.csr_encoding import is_signed, load_request
 from ca_server.core.errors import CaError, Kind, Violation, refuse
 from ca_server.core.identifiers import Identifier, IdentifierType, identifier_of, make_identifier
 from ca_server.core.public_keys import require_known
@@ -36,7 +37,7 @@ class Csr:
     """What was asked for, by whoever holds the private key; nothing of it is granted yet.
 
     `identifiers` are the subjectAltName's in canonical form; `extensions` is everything the request asks
-    to have in the certificate, subjectAltName included.
+    to have in the certificate, subjectAltName included. `der` is what came; `load_request` reads it again.
     """
 
     der: bytes = field(repr=False)
@@ -102,9 +103,9 @@ def _der_of(data: bytes) -> bytes:
 
 
 def _parse(der: bytes) -> Csr:
-    request = x509.load_der_x509_csr(der)
+    request = load_request(der)
     public_key, key_type, spki = _public_key(request)
-    _require_signature(request)
+    _require_signature(der, request, public_key)
     _require_single_attributes(request)
     extensions = tuple(request.extensions)
     return Csr(
@@ -137,12 +138,12 @@ def _public_key(request: x509.CertificateSigningRequest) -> tuple[PublicKey, Key
     return public_key, key_type, spki
 
 
-def _require_signature(request: x509.CertificateSigningRequest) -> None:
+def _require_signature(der: bytes, request: x509.CertificateSigningRequest, public_key: PublicKey) -> None:
     """Proof that whoever asks holds the private key (RFC 2986 §3)."""
     used = request.signature_hash_algorithm
     if used is not None and not isinstance(used, _HASHES):
         raise _bad("CSR-SIGNATURE-ALGORITHM", "sign the CSR using SHA-256, SHA-384 or SHA-512")
-    if not request.is_signature_valid:
+    if not is_signed(der, request, public_key):
         raise _bad("CSR-SIGNATURE", "the CSR is not signed by the key in it")
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import cast
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from flask import Response, g
 from flask_openapi.blueprint import APIBlueprint
 
 from ca_server.core.authorization import Authorization
 from ca_server.core.csr import Csr, parse_csr
+from ca_server.core.csr_encoding import load_request, to_pem
 from ca_server.core.errors import CaError, Kind
 from ca_server.core.roles import Action
 from ca_server.core.signatures import PublicKey, spki_sha256
@@ -100,7 +99,7 @@ def show_certificate_request(path: RecordPath) -> Response:
     if record.certificate_id is not None:
         found = inventory.find_certificate(services().context, principal(), record.certificate_id)
         certificate = _issued_view(found.id, found.serial_number, found.der, found.authority_id)
-    csr = x509.load_der_x509_csr(record.csr_der)
+    csr = load_request(record.csr_der)
     return reply(
         CertificateRequestDetail(
             **_item(record).model_dump(mode="python", exclude={"certificate_id", "created_at"}),
@@ -110,7 +109,7 @@ def show_certificate_request(path: RecordPath) -> Response:
             not_before=record.requested["not_before"],
             not_after=record.requested["not_after"],
             spki_sha256=spki_sha256(cast("PublicKey", csr.public_key())),
-            csr=csr.public_bytes(Encoding.PEM).decode("ascii"),
+            csr=to_pem(record.csr_der),
             approvals=[view_of(each) for each in list_approvals(services().context, record)],
             certificate=certificate,
         )

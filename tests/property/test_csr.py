@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
+from cryptography import x509
+from cryptography.x509.oid import AttributeOID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -11,6 +14,7 @@ from ca_server.core.csr import MAX_CSR_BYTES, parse_csr
 from ca_server.core.errors import CaError, Kind
 from ca_server.core.signatures import KeyType
 from tests.fakes.paper_authority import csr_der, dns, ip, make_key, subject
+from tests.fakes.unordered_requests import strongswan_csr, unordered
 
 VALID = [
     csr_der(
@@ -18,6 +22,7 @@ VALID = [
     ),
     csr_der(dns("a.example.com"), key=make_key(KeyType.RSA_2048)),
     csr_der(dns("a.example.com"), key=make_key(KeyType.ED25519)),
+    strongswan_csr(dns("a.example.com"), key=make_key(KeyType.EC_P256)),
 ]
 KINDS = {Kind.BAD_CSR, Kind.BAD_PUBLIC_KEY}
 
@@ -73,3 +78,20 @@ def test_r3_pem_with_something_around_it(der, before, after):
     data = text.encode("utf-8", "surrogatepass")
     if before.strip() or after.strip():
         read_or_refused(data)
+
+
+ATTRIBUTES = [
+    (AttributeOID.CHALLENGE_PASSWORD, b"foobar"),
+    (AttributeOID.UNSTRUCTURED_NAME, b"a router"),
+    (x509.ObjectIdentifier("1.3.6.1.4.1.32473.1"), b"1"),
+    (x509.ObjectIdentifier("1.3.6.1.4.1.32473.2"), b""),
+]
+
+
+@given(st.permutations(ATTRIBUTES), st.integers(0, len(ATTRIBUTES)), st.booleans())
+def test_the_order_of_attributes_says_nothing(attributes, count, with_names):
+    key = make_key(KeyType.EC_P256)
+    names = dns("a.example.com") if with_names else ()
+    in_order = csr_der(names, key=key, attributes=tuple(attributes[:count]))
+    expected, found = parse_csr(in_order), parse_csr(unordered(in_order, key))
+    assert replace(found, der=in_order) == expected

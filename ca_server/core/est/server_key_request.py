@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.x509.oid import AttributeOID
 
 from ca_server.core.csr import MAX_CSR_BYTES
+from ca_server.core.csr_encoding import load_request
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.signatures import KeyType, key_type_of
 
@@ -49,7 +50,7 @@ def read_server_key_request(der: bytes) -> ServerKeyRequest:
     if len(der) > MAX_CSR_BYTES:
         raise refuse(Kind.BAD_CSR, "CSR-SIZE", f"a CSR has {MAX_CSR_BYTES} bytes at most")
     try:
-        return _read(x509.load_der_x509_csr(der))
+        return _read(load_request(der))
     except CaError:
         raise
     except Exception as error:
