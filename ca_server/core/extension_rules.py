@@ -15,10 +15,10 @@ from ca_server.core.csr import Csr
 from ca_server.core.errors import Violation
 from ca_server.core.profile import ExtensionRules
 from ca_server.core.profile_words import KEY_USAGES, purpose_oid
-from ca_server.core.protocol_rules import AcmeRules
+from ca_server.core.protocol_rules import Habits
 
 
-def extension_violations(csr: Csr, rules: ExtensionRules, habits: AcmeRules) -> Iterator[Violation]:
+def extension_violations(csr: Csr, rules: ExtensionRules, habits: Habits) -> Iterator[Violation]:
     """Every rule that the extensions asked for in a CSR break; `habits` are asked for in vain."""
     for extension in csr.extensions:
         match extension.value:
@@ -49,7 +49,7 @@ def _constraint_violations(asked: x509.BasicConstraints, rules: ExtensionRules) 
         yield _refused("PROFILE-EXTENSION", "basicConstraints differs from what this profile gives")
 
 
-def _usage_violations(asked: x509.KeyUsage, rules: ExtensionRules, habits: AcmeRules) -> Iterator[Violation]:
+def _usage_violations(asked: x509.KeyUsage, rules: ExtensionRules, habits: Habits) -> Iterator[Violation]:
     wanted: set[str] = {word for word in KEY_USAGES if getattr(asked, word)}
     if asked.key_agreement and (asked.encipher_only or asked.decipher_only):
         wanted.add("encipher_only or decipher_only")
@@ -61,7 +61,7 @@ def _usage_violations(asked: x509.KeyUsage, rules: ExtensionRules, habits: AcmeR
 
 
 def _purpose_violations(
-    asked: x509.ExtendedKeyUsage, rules: ExtensionRules, habits: AcmeRules
+    asked: x509.ExtendedKeyUsage, rules: ExtensionRules, habits: Habits
 ) -> Iterator[Violation]:
     given = {purpose_oid(word) for word in rules.extended_key_usage}
     ignored = {purpose_oid(word) for word in habits.ignored_extended_key_usage}

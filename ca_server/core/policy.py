@@ -12,15 +12,16 @@ from datetime import datetime
 
 from cryptography import x509
 
-from ca_server.core.acme.resources import PROTOCOL
+from ca_server.core.acme.resources import PROTOCOL as ACME
 from ca_server.core.authorization import Authorization
 from ca_server.core.csr import Csr
 from ca_server.core.errors import CaError, Kind, Violation
+from ca_server.core.est.resources import PROTOCOL as EST
 from ca_server.core.extension_rules import extension_violations
 from ca_server.core.identifiers import Identifier
 from ca_server.core.name_rules import name_violations
 from ca_server.core.profile import Profile
-from ca_server.core.protocol_rules import AcmeRules
+from ca_server.core.protocol_rules import Habits
 from ca_server.core.public_keys import KeyFacts, key_violations
 from ca_server.core.signatures import KeyType, PublicKey, SignatureAlgorithm
 from ca_server.core.site import SiteRules
@@ -130,18 +131,20 @@ def _requester_violations(
         )
     if authorization.principal.role not in rules.roles:
         yield Violation(
-            "PROFILE-ROLE", f"{profile.name} may be asked for by {', '.join(rules.roles)}", "/profile"
+            "PROFILE-ROLE",
+            f"the profile {profile.name} may be asked for by {', '.join(rules.roles)}",
+            "/profile",
         )
     if authorization.protocol not in rules.protocols:
         yield Violation(
             "PROFILE-PROTOCOL",
-            f"{profile.name} may be asked for over {', '.join(rules.protocols)}",
+            f"the profile {profile.name} may be asked for over {', '.join(rules.protocols)}",
             "/profile",
         )
     if approvals < rules.approvals:
         yield Violation(
             "PROFILE-APPROVALS",
-            f"{profile.name} needs {rules.approvals} approvals of officers and has {approvals}; "
+            f"the profile {profile.name} needs {rules.approvals} approvals of officers and has {approvals}; "
             "only a request over REST or EST can wait for them",
             "/profile",
         )
@@ -150,7 +153,7 @@ def _requester_violations(
 def _key_violations(csr: Csr, profile: Profile, facts: Facts) -> Iterator[Violation]:
     if csr.key_type not in profile.keys.allowed:
         accepted = ", ".join(profile.keys.allowed)
-        yield Violation("KEY-PROFILE", f"{profile.name} accepts keys of {accepted}", "/csr")
+        yield Violation("KEY-PROFILE", f"the profile {profile.name} accepts keys of {accepted}", "/csr")
     known = KeyFacts(facts.compromised, facts.own_key, facts.debian_weak_keys)
     yield from key_violations(csr.public_key, known, facts.site.keys)
 
@@ -176,9 +179,10 @@ def _depth_violations(profile: Profile, issuer: x509.Certificate) -> Iterator[Vi
         )
 
 
-def _habits(authorization: Authorization, profile: Profile) -> AcmeRules:
+def _habits(authorization: Authorization, profile: Profile) -> Habits:
     """What may be asked for in vain; whoever writes a REST request writes its CSR with care."""
-    return profile.acme if authorization.protocol == PROTOCOL else AcmeRules()
+    habits = {ACME: profile.acme, EST: profile.est}
+    return habits.get(authorization.protocol, Habits())
 
 
 _FORBIDDEN = {"PROFILE-ROLE", "PROFILE-PROTOCOL", "PROFILE-AUTHORIZATION"}

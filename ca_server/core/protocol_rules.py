@@ -12,12 +12,18 @@ from ca_server.core.profile_words import KeyUsageWord, PurposeWord, one_of, tupl
 from ca_server.core.signatures import KeyType
 
 
-class AcmeRules(Strict):
-    """What ACME asks of who wants this profile: which challenges count, and whether accounts are bound.
+class Habits(Strict):
+    """What common clients of a protocol ask for in their CSRs by habit.
 
-    The ignored usages are what common clients ask for in their CSRs by habit: over ACME, and there alone,
-    asking for them is no reason to refuse, and they are not granted.
+    Over that protocol, and there alone, asking for it is no reason to refuse, and it is not granted.
     """
+
+    ignored_key_usage: Annotated[tuple[KeyUsageWord, ...], BeforeValidator(tuple_of_list)] = ()
+    ignored_extended_key_usage: Annotated[tuple[PurposeWord, ...], BeforeValidator(tuple_of_list)] = ()
+
+
+class AcmeRules(Habits):
+    """What ACME asks of who wants this profile: which challenges count, and whether accounts are bound."""
 
     challenges: Annotated[
         tuple[Annotated[ChallengeType, BeforeValidator(one_of(ChallengeType))], ...],
@@ -25,11 +31,9 @@ class AcmeRules(Strict):
         BeforeValidator(tuple_of_list),
     ] = tuple(ChallengeType)
     external_account_required: bool = False
-    ignored_key_usage: Annotated[tuple[KeyUsageWord, ...], BeforeValidator(tuple_of_list)] = ()
-    ignored_extended_key_usage: Annotated[tuple[PurposeWord, ...], BeforeValidator(tuple_of_list)] = ()
 
 
-class EstRules(Strict):
+class EstRules(Habits):
     """What EST asks of who wants this profile (RFC 7030 §3.2.3, §3.3.2), and when renewing it ends.
 
     `authentication` is by a client certificate, by an enrolment secret, by either or by both together;

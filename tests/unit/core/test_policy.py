@@ -359,6 +359,37 @@ def test_r7_habits_open_no_other_door(asked, rule_id):
     assert rules("tls-server", csr, protocol="acme") == (Kind.POLICY_REFUSED, (rule_id,))
 
 
+DEVICE_HABIT = x509.KeyUsage(True, **(USAGE | {"key_encipherment": True, "content_commitment": True}))
+
+
+@pytest.mark.parametrize(
+    "name", ["tls-peer", "tls-client", "tls-server", "tls-server-short", "device-identity"]
+)
+def test_r7_what_devices_ask_for_by_habit_is_not_granted_over_est_and_does_no_harm(name):
+    csr = make_csr(dns("a.example.com"), extensions=(DEVICE_HABIT,))
+    assert grant(name, csr, protocol="est").profile.extensions.key_usage == ("digital_signature",)
+    assert rules(name, csr) == (Kind.POLICY_REFUSED, ("PROFILE-EXTENSION-USAGE",))
+
+
+def test_r7_a_habit_is_one_protocols_alone():
+    """What is ignored over ACME is not over EST, and the other way round."""
+    purposes = make_csr(dns("a.example.com"), extensions=(HABITS[1],))
+    assert grant("tls-server", purposes, protocol="acme")
+    assert rules("tls-server", purposes, protocol="est")[1] == ("PROFILE-EXTENSION-EKU",)
+    usages = make_csr(dns("a.example.com"), extensions=(DEVICE_HABIT,))
+    assert rules("tls-server", usages, protocol="acme")[1] == ("PROFILE-EXTENSION-USAGE",)
+    assert rules("tls-client", usages, protocol="acme")[1] == ("PROFILE-EXTENSION-USAGE",)
+
+
+def test_r7_purposes_are_ignored_where_a_profile_says_so():
+    profile = own_profile(
+        protocol=('["rest"]', '["est"]'),
+        habits=("[names]\n", '[est]\nignored_extended_key_usage = ["client_auth"]\n[names]\n'),
+    )
+    csr = make_csr(dns("a.example.com"), extensions=(HABITS[1],))
+    assert grant(profile, csr, protocol="est")
+
+
 def test_r7_the_key_floor_holds_under_every_profile():
     key = make_key(KeyType.EC_P521)
     for name in policies().names:
