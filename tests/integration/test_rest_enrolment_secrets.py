@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from ca_server.core.authorization import Role
+from ca_server.store.unit_of_work import BrokenRule
 from tests.fixtures.enrolling import csr_for
 from tests.integration.test_access import events
 
@@ -101,3 +102,33 @@ def test_r29_nobody_gives_away_what_they_do_not_hold(ask, issuing):
     assert refused.status_code == 403
     assert [each["pointer"] for each in refused.json["errors"]] == ["/names/0"]
     assert refused.json["rule_ids"] == ["ACCESS-GRANTOR"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "id = 'other'",
+        "digest = '00'",
+        "owner = 'other'",
+        "profile = 'tls-server'",
+        "names = '[\"*\"]'",
+        "max_uses = 9",
+        "created_at = 0",
+        "not_after = not_after + 1",
+        "event_id = 'other'",
+        "uses = 0",
+        "revoked_at = revoked_at + 1",
+        "revoked_at = NULL",
+    ],
+)
+def test_the_database_keeps_what_a_secret_allows_and_how_it_ended(ask, enrolling, change):
+    made = ask("POST", json={**NEW, "max_uses": 2}).json
+    enrolling.enrol(csr_for("a.red.test"), secret=(made["id"], made["secret"]))
+    ask("DELETE", f"/{made['id']}")
+    database = enrolling.issuing.context.database
+    # What may be changed shows that the statement is refused for what it changes.
+    for allowed in ("uses = 2", "revoked_at = revoked_at"):
+        with database.write() as unit:
+            unit.connection.execute(text(f"UPDATE enrolment_secret SET {allowed}"))
+    with pytest.raises(BrokenRule), database.write() as unit:
+        unit.connection.execute(text(f"UPDATE enrolment_secret SET {change}"))

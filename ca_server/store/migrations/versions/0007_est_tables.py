@@ -13,11 +13,15 @@ down_revision = "0006"
 _FROZEN = ("approval", "enrolment")
 _KEEP_ROWS = ("enrolment_secret",)
 _NEVER = {
-    "enrolment_secret": "NEW.uses < OLD.uses OR NEW.max_uses <> OLD.max_uses",
+    # A use is never given back, and what was revoked stays so, since then.
+    "enrolment_secret": "NEW.uses < OLD.uses OR "
+    "(OLD.revoked_at IS NOT NULL AND (NEW.revoked_at IS NULL OR NEW.revoked_at <> OLD.revoked_at))",
     # What ended stays as it ended, and nothing comes back to wait.
     "certificate_request": "NEW.status <> OLD.status AND "
     "(NEW.status = 'pending' OR OLD.status NOT IN ('pending', 'intent'))",
 }
+# All of a secret but how often it was used and when it was revoked.
+_SECRET = ("id", "digest", "owner", "profile", "names", "max_uses", "created_at", "not_after", "event_id")
 # What officers approve is what was asked for, for ever.
 _ASKED = ("id", "created_at", "protocol", "principal_id", "profile", "csr_der", "requested")
 
@@ -26,6 +30,7 @@ def upgrade() -> None:
     _create_tables()
     keep_rows((*_FROZEN, *_KEEP_ROWS))
     freeze_rows(_FROZEN)
+    freeze_columns("enrolment_secret", _SECRET)
     freeze_columns("certificate_request", _ASKED)
     forbid_changes(_NEVER)
 
