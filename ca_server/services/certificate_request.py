@@ -8,6 +8,7 @@ from datetime import datetime
 from ca_server.core.authorization import Authorization
 from ca_server.core.clock import to_epoch, to_text
 from ca_server.core.csr import Csr
+from ca_server.core.rates import Rate
 from ca_server.services.acme.claims import OrderClaim
 from ca_server.services.context import new_id
 from ca_server.services.est.claims import EnrolmentClaim
@@ -28,6 +29,7 @@ class CertificateRequest:
     """What a door hands to the gate once the protocol has authorized it.
 
     `claim` is the ACME order or the enrolment that it is made for, taken together with the intent.
+    `refusals` is of how many refusals of its principal something is kept; None is of all.
     `retry_after` is in how many seconds to ask again where it has to wait for officers.
     """
 
@@ -37,6 +39,7 @@ class CertificateRequest:
     not_after: datetime | None = None
     idempotency: Idempotency | None = None
     claim: OrderClaim | EnrolmentClaim | None = None
+    refusals: Rate | None = None
     retry_after: int = 60
 
 

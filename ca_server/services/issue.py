@@ -24,6 +24,7 @@ from ca_server.services.approvals import count_approvals
 from ca_server.services.certificate_request import Asked, CertificateRequest, Idempotency, asked_at
 from ca_server.services.context import Context, actor_of
 from ca_server.services.est.claims import EnrolmentClaim
+from ca_server.services.est.limits import count_refusal
 from ca_server.services.issuers import Issuers
 from ca_server.services.lane import Lane
 from ca_server.services.linting import LintMemory
@@ -116,8 +117,8 @@ class Gate:
             CaError: forbidden (no seal; `APPROVAL-REJECTED`, `APPROVAL-EXPIRED`), the kind of the first
                 broken rule with all that were broken, conflict (`IDEMPOTENCY-REUSED`), not_ready
                 (`ACME-ORDER-NOT-READY`: somebody else claimed the order, or an authorization ended),
-                rate_limited (`APPROVAL-LIMIT`), unauthenticated (`EST-SECRET-SPENT`), or unavailable with
-                `retry_after`.
+                rate_limited (`APPROVAL-LIMIT`, `EST-LIMIT-REFUSALS`), unauthenticated
+                (`EST-SECRET-SPENT`), or unavailable with `retry_after`.
         """
         self._seals.require(request.authorization)
         known = self._known(request)
@@ -307,8 +308,12 @@ class Gate:
         return LaneEntry(intent, actor, principal.id, stored.protocol, summary, new)
 
     def _record_refusal(self, asked: Asked, policy_sha256: str, refusal: CaError) -> None:
-        """Keep what was refused, with its event, so that a policy can be tried on it later."""
-        stored, claim = asked.stored, asked.request.claim
+        """Keep what was refused, with its event, so that a policy can be tried on it later.
+
+        Raises:
+            CaError: rate_limited, `EST-LIMIT-REFUSALS`: so much was refused that this is not kept.
+        """
+        stored, claim, rate = asked.stored, asked.request.claim, asked.request.refusals
         event = self._context.event(
             "issue.refused",
             actor_of(asked.request.authorization.principal),
@@ -324,6 +329,8 @@ class Gate:
             if asked.waiting is not None:
                 refuse_pending(unit, stored.id, refusal)
             else:
+                if rate is not None:
+                    count_refusal(unit, stored.principal_id, rate, stored.created_at)
                 insert_refused_request(unit, stored, refusal.violations, refusal.detail)
             if isinstance(claim, OrderClaim):
                 link_finalization(unit, stored.id, claim.order_id)

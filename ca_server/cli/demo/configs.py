@@ -79,6 +79,7 @@ def _est() -> list[str]:
         "[est.limits]",
         'failures_per_address = "30/1m"',
         'failures_per_secret = "10/1m"',
+        'refusals_per_identity = "1000/1m"',
     ]
 
 

@@ -13,6 +13,17 @@ from ca_server.core.errors import Kind, refuse
 _PASSWORD = re.compile(r"[ -~]{1,255}")
 
 
+def require_text(password: bytes) -> bytes:
+    """The content of a challengePassword, if it is printable ASCII, whatever type it was declared as.
+
+    Raises:
+        CaError: bad_csr, `CSR-CHALLENGE-PASSWORD`.
+    """
+    if not _PASSWORD.fullmatch(password.decode("latin-1")):
+        raise _refused()
+    return password
+
+
 def challenge_password(csr: Csr) -> str | None:
     """The one text of the request's challengePassword attribute; None without the attribute.
 

@@ -60,10 +60,11 @@ class Manufacturer(Strict):
 
 
 class EstLimits(Strict):
-    """How often a client may fail to prove who it is."""
+    """How often a client may fail to prove who it is, and be refused once it has."""
 
     failures_per_address: RateText = Rate(count=30, seconds=600)
     failures_per_secret: RateText = Rate(count=10, seconds=600)
+    refusals_per_identity: RateText = Rate(count=30, seconds=600)
 
 
 class EstConfig(Strict):

@@ -21,21 +21,23 @@ from ca_server.core.est.resources import EnrolmentSecret
 from ca_server.core.profile import Profile
 from ca_server.peer import Peer
 from ca_server.services.access import ClientCertificate, judge_client_certificate, principal_of_grant
-from ca_server.services.est.limits import Failures
+from ca_server.services.est.limits import count_failure
 from ca_server.services.est.parts import EstParts
 from ca_server.services.est.secrets import verify_secret
+from ca_server.services.est.succession import require_lasting
+from ca_server.store.inventory import CertificateRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """One proof of who asks, and what it allows.
 
-    Without `holds`, the principal's patterns bound the names. With it, they are names of that certificate
-    itself, each literally one of its own; `subject` are attributes that it may repeat (R17).
+    Without `record`, the principal's patterns bound the names. With it, they are names of that certificate
+    of ours, each literally one of its own; `subject` are attributes that it may repeat (R17).
     """
 
     principal: Principal
-    holds: frozenset[str] | None = None
+    record: CertificateRecord | None = None
     subject: x509.Name | None = None
 
 
@@ -79,7 +81,8 @@ def identify(
 
     Raises:
         CaError: unauthenticated, `ACCESS-CREDENTIALS`, an `ACCESS-CERT-...` rule, `ACCESS-DEVICE-NAME`,
-            `ACCESS-IDENTITY` or `EST-SECRET`; rate_limited, `EST-LIMIT-FAILURES`; unavailable.
+            `ACCESS-IDENTITY` or `EST-SECRET`; forbidden, `EST-RENEWAL-ACME`; rate_limited,
+            `EST-LIMIT-FAILURES`; unavailable.
     """
     presented = _presented(parts, peer)
     wanted = profile.est.authentication
@@ -126,13 +129,12 @@ def _require_given(wanted: str, *, has_certificate: bool, has_secret: bool) -> N
 
 
 def _verify(parts: EstParts, address: str, secret_id: str, text: str) -> EnrolmentSecret:
-    failures = Failures(parts.context, parts.settings.limits, address, secret_id)
-    failures.require_few()
+    """The secret, if its text is right; only whoever fails is told to wait, so that nobody is kept out."""
     try:
         return verify_secret(parts.context, secret_id, text)
     except CaError as error:
         if error.kind is Kind.UNAUTHENTICATED:
-            failures.count()
+            count_failure(parts.context, parts.settings.limits, secret_id, address)
         raise
 
 
@@ -163,9 +165,8 @@ def _identity_of_certificate(parts: EstParts, presented: ClientCertificate, prof
             "ACCESS-IDENTITY",
             f"the client certificate is no identity for {profile.name}, and no role is granted to its key",
         )
-    return Identity(
-        principal_of_certificate(certificate, (profile.name,)), frozenset(record.names), certificate.subject
-    )
+    require_lasting(record)
+    return Identity(principal_of_certificate(certificate, (profile.name,)), record, certificate.subject)
 
 
 def principal_of_certificate(certificate: x509.Certificate, profiles: tuple[str, ...]) -> Principal:

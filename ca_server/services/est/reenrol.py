@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from cryptography import x509
 
 from ca_server.core.csr import Csr, named_by_subject
+from ca_server.core.csr_encoding import load_request
 from ca_server.core.errors import CaError, Kind, Violation, refuse
 from ca_server.core.est.resources import PROTOCOL
 from ca_server.core.profile import Profile
@@ -56,7 +57,7 @@ def reenrol(
     Raises:
         CaError: forbidden, `EST-RENEWAL-FOREIGN`, `EST-RENEWAL-ACME`, `EST-RENEWAL-PROFILE`,
             `EST-RENEWAL-COUNT` or `EST-RENEWAL-AGE`; bad_csr with every broken `EST-RENEWAL-...` rule,
-            `EST-CHANNEL-BINDING`; whatever `ask_gate` raises.
+            `EST-CHANNEL-BINDING`; whatever `Gate.issue` raises.
     """
     old = presented.record
     if old is None:
@@ -78,6 +79,7 @@ def reenrol(
             parts.mint.authorize(principal, own.name, named.identifiers),
             idempotency=asked.idempotency,
             claim=EnrolmentClaim(renewal=renewal),
+            refusals=parts.settings.limits.refusals_per_identity,
             retry_after=int(parts.settings.retry_after.total_seconds()),
         )
     )
@@ -108,7 +110,7 @@ def _differences(
     certificate: x509.Certificate, old: CertificateRecord, profile: Profile, csr: Csr
 ) -> Iterator[Violation]:
     """Where a request asks for something else than what is renewed."""
-    attributes = x509.load_der_x509_csr(csr.der).attributes
+    attributes = load_request(csr.der).attributes
     if any(each.oid == _CHANGE_SUBJECT_NAME for each in attributes):
         yield Violation(
             "EST-RENEWAL-CHANGE", "a name is not changed by renewal; enrol with the new one", "/csr"
@@ -129,8 +131,7 @@ def _differences(
             f"the names are those of the certificate to be renewed: {', '.join(old.names) or 'none'}",
             "/csr",
         )
-    if profile.est.new_key_on_renewal and csr.spki_sha256 == old.spki_sha256:
-        yield Violation("EST-RENEWAL-KEY", f"the profile {profile.name} is renewed with a new key", "/csr")
+    yield from key_violations(profile, old, csr)
 
 
 def _forbidden(rule_id: str, detail: str) -> CaError:

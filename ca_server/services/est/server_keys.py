@@ -21,16 +21,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import AttributeOID
 
-from ca_server.core.csr import Csr, parse_csr
+from ca_server.core.csr import Csr, named_by_subject, parse_csr
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.est import key_package
+from ca_server.core.est.channel_binding import require_text
 from ca_server.core.est.key_package import Fresh, SigningKey
 from ca_server.core.est.server_key_request import ServerKeyRequest
 from ca_server.core.profile import Profile
 from ca_server.core.signatures import KeyType, default_algorithm
 from ca_server.hsm.software import make_key
 from ca_server.services.est.applicants import Applicant
-from ca_server.services.est.enrol import issue_to, require_unspent
+from ca_server.services.est.enrol import issue_to, require_held, require_unspent
 from ca_server.services.est.linking import require_linked
 from ca_server.services.est.parts import EstParts
 from ca_server.services.outcome import IssuedCertificate
@@ -99,9 +100,9 @@ def make_server_key(
     """A new key and its certificate; asking again makes another of each, and uses the secret again.
 
     Raises:
-        CaError: forbidden, `EST-SERVER-KEY`, the profile makes no keys; bad_csr, `EST-KEY-PROTECTION` or
-            `EST-CHANNEL-BINDING`; unauthenticated, `EST-SECRET-SPENT`; unavailable; whatever `issue_to`
-            raises.
+        CaError: forbidden, `EST-SERVER-KEY`, the profile makes no keys; bad_csr, `EST-KEY-PROTECTION`,
+            `CSR-CHALLENGE-PASSWORD` or `EST-CHANNEL-BINDING`; unauthenticated, `EST-SECRET-SPENT`;
+            unavailable; whatever `issue_to` raises.
     """
     allowed = profile.est.server_keys
     if not allowed:
@@ -110,24 +111,32 @@ def make_server_key(
         )
     require_unspent(parts, applicant)
     seal = _seal_for(applicant, wanted)
+    # Judged with a key that costs nothing: RSA keys are not made for whoever may not have them.
+    draft = _request(wanted, profile, make_key(KeyType.EC_P256), KeyType.EC_P256)
+    require_held(applicant, profile, named_by_subject(draft))
+    require_linked(profile, draft, applicant.channel_binding)
     key_type = wanted.key_type if wanted.key_type in allowed else allowed[0]
     key = make_key(key_type)
-    csr = _request(wanted, key, key_type)
-    require_linked(profile, csr, applicant.channel_binding)
+    csr = _request(wanted, profile, key, key_type)
     pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     package = pkcs8 if seal is None else seal(signer.sign(pkcs8))
     issued = issue_to(parts, applicant, profile, csr)
     return ServerKey(issued, package, PLAIN if seal is None else PROTECTED)
 
 
-def _request(wanted: ServerKeyRequest, key: SigningKey, key_type: KeyType) -> Csr:
-    """The client's own request with the new key in it; an identifier of the old one says nothing any more."""
+def _request(wanted: ServerKeyRequest, profile: Profile, key: SigningKey, key_type: KeyType) -> Csr:
+    """The client's own request with the new key in it; an identifier of the old one says nothing any more.
+
+    Raises:
+        CaError: as `parse_csr`; bad_csr, `CSR-CHALLENGE-PASSWORD`, where it has to bind to the connection.
+    """
     builder = x509.CertificateSigningRequestBuilder().subject_name(wanted.subject)
     for each in wanted.extensions:
         if not isinstance(each.value, x509.SubjectKeyIdentifier):
             builder = builder.add_extension(each.value, each.critical)
-    if wanted.challenge_password is not None:
-        builder = builder.add_attribute(AttributeOID.CHALLENGE_PASSWORD, wanted.challenge_password)
+    if wanted.challenge_password is not None and profile.est.channel_binding:
+        password = require_text(wanted.challenge_password)
+        builder = builder.add_attribute(AttributeOID.CHALLENGE_PASSWORD, password)
     request = builder.sign(key, default_algorithm(key_type).hash)
     return parse_csr(request.public_bytes(Encoding.DER))
 
