@@ -25,8 +25,12 @@ def command() -> None:
     "--role", type=click.Choice([each.value for each in Role]), required=True, help="What it may do."
 )
 @click.option("--name", required=True, help="Whose token this is.")
-@click.option("--profile", "profiles", multiple=True, help="Profile it may ask for, * for any part.")
-@click.option("--allow", "names", multiple=True, help="Names it may ask for, such as dns:*.example.com.")
+@click.option(
+    "--profile", "profiles", multiple=True, help="Profile it may ask for, * for any part; repeatable."
+)
+@click.option(
+    "--allow", "names", multiple=True, help="Names it may ask for, such as dns:*.example.com; repeatable."
+)
 @valid_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File for the secret.")
 @config_option

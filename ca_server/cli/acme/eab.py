@@ -28,10 +28,18 @@ def command() -> None:
 @command.command()
 @click.option("--owner", required=True, help="Whose accounts it is for.")
 @click.option(
-    "--profile", "profiles", multiple=True, required=True, help="Profile they may order, * for any part."
+    "--profile",
+    "profiles",
+    multiple=True,
+    required=True,
+    help="Profile they may order, * for any part; repeatable.",
 )
 @click.option(
-    "--allow", "names", multiple=True, required=True, help="Names they may order, such as dns:*.example.com."
+    "--allow",
+    "names",
+    multiple=True,
+    required=True,
+    help="Names they may order, such as dns:*.example.com; repeatable.",
 )
 @valid_option
 @click.option("--uses", default=1, show_default=True, help="How many accounts it may bind.")

@@ -29,7 +29,11 @@ def command() -> None:
 @click.option("--owner", required=True, help="Whose devices it is for.")
 @click.option("--profile", required=True, help="The one profile that they enrol for.")
 @click.option(
-    "--allow", "names", multiple=True, required=True, help="Names they may have, such as dns:*.example.com."
+    "--allow",
+    "names",
+    multiple=True,
+    required=True,
+    help="Names they may have, such as dns:*.example.com; repeatable.",
 )
 @valid_option
 @click.option("--uses", default=1, show_default=True, help="How many certificates it gives.")
