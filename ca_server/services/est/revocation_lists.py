@@ -130,15 +130,15 @@ def _parse(data: bytes) -> tuple[x509.CertificateRevocationList, ...]:
     if len(data) > MAX_LIST_BYTES:
         raise ValueError(f"a list has {MAX_LIST_BYTES} bytes at most")
     if data.startswith(_DER_SEQUENCE):
-        crls = (x509.load_der_x509_crl(data),)
+        crls = [x509.load_der_x509_crl(data)]
     else:
         blocks = _PEM_LIST.findall(data)
         if not blocks or len(blocks) != data.count(b"-----BEGIN "):
             raise ValueError("something in the file is no whole list")
-        crls = tuple(x509.load_pem_x509_crl(each) for each in blocks)
+        crls = [x509.load_pem_x509_crl(each) for each in blocks]
     # Parsed when first asked for, and it raises then.
     _ = [(each.extensions, each.issuer) for each in crls]
-    return crls
+    return tuple(crls)
 
 
 def _signer(
