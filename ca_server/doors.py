@@ -48,6 +48,7 @@ from ca_server.wsgi import create_api_app, create_publication_app
 
 def api_door(config: Config) -> Door:
     """The HTTPS door: REST, ACME and EST for those who have proven who they are."""
+    proxy = _proxy(config.server.proxy_user)
     settings = DoorSettings(
         name="api",
         listen=config.server.https,
@@ -55,9 +56,9 @@ def api_door(config: Config) -> Door:
         threads=config.server.threads,
         tls=None if config.server.is_behind_proxy else tls_files(config),
         pin_workers=config.server.pin_workers,
+        group=proxy.pw_gid if proxy else None,
     )
-    proxy_uid = _proxy_uid(config.server.proxy_user)
-    return Door(settings, lambda: _open_api(config, proxy_uid))
+    return Door(settings, lambda: _open_api(config, proxy.pw_uid if proxy else None))
 
 
 def publication_door(config: Config) -> Door:
@@ -71,12 +72,12 @@ def publication_door(config: Config) -> Door:
 DOORS = {"api": api_door, "publication": publication_door}
 
 
-def _proxy_uid(user: str | None) -> int | None:
-    """The proxy's user by number; a name that means nobody keeps the door shut."""
+def _proxy(user: str | None) -> pwd.struct_passwd | None:
+    """The proxy's user and group by number; a name that means nobody keeps the door shut."""
     if user is None:
         return None
     try:
-        return pwd.getpwnam(user).pw_uid
+        return pwd.getpwnam(user)
     except KeyError as error:
         raise CaError(Kind.NOT_FOUND, f"server.proxy_user: this machine has no user {user}") from error
 

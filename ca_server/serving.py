@@ -25,13 +25,15 @@ log = structlog.get_logger(__name__)
 
 # A client certificate as RFC 9440 writes it, with room for the name of its header.
 MAX_FIELD_BYTES = MAX_CERTIFICATE_BYTES * 4 // 3 + 64
+# A unix socket is for its owner and group.
+SOCKET_UMASK = 0o117
 # The folder of `sealkeeper worker` among those of the doors.
 WORKER_METRICS = "worker"
 
 
 @dataclass(frozen=True, slots=True)
 class DoorSettings:
-    """How one door listens; `tls` is None for plain HTTP."""
+    """How one door listens; `tls` is None for plain HTTP, `group` the one that a unix socket is for."""
 
     name: str
     listen: str
@@ -39,6 +41,7 @@ class DoorSettings:
     threads: int
     tls: TLSFiles | None
     pin_workers: bool = False
+    group: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ class Door(BaseApplication):
             "limit_request_field_size": MAX_FIELD_BYTES,
             "loglevel": "warning",
             "proc_name": f"sealkeeper-{settings.name}",
+            "umask": SOCKET_UMASK,
+            "when_ready": self._give_sockets_away,
             "worker_exit": self._worker_exit,
             **({"pre_fork": _choose_core, "post_fork": _stay_on_core} if settings.pin_workers else {}),
             "child_exit": _forget_metrics,
@@ -110,6 +115,17 @@ class Door(BaseApplication):
         gc.collect()
         gc.freeze()
         return self._opened.application
+
+    def _give_sockets_away(self, server: Any) -> None:
+        """In the master, as soon as it listens: let the group connect, which is the proxy's."""
+        if self._settings.group is None:
+            return
+        for listener in server.LISTENERS:
+            try:
+                os.chown(listener.getsockname(), -1, self._settings.group)
+            except OSError as error:
+                # The proxy may as well be in our group; where it is not, it says that it was not let in.
+                log.warning("socket.not_given_away", reason=error.strerror)
 
     def _worker_exit(self, _server: Any, _worker: Any) -> None:
         if self._opened:
