@@ -78,8 +78,6 @@ def _facts(option: click.Option) -> Iterator[str]:
         yield "one of " + ", ".join(f"`{choice}`" for choice in option.type.choices)
     if option.envvar:
         yield f"or from `{option.envvar}`"
-    if option.multiple:
-        yield "may be repeated"
     if option.required:
         yield "required"
     elif option.show_default:

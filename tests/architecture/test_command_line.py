@@ -68,6 +68,12 @@ def test_a_command_and_each_of_its_options_say_what_they_do(command):
     assert [p.name for p in command.params if isinstance(p, click.Option) and not p.help] == []
 
 
+@each_command
+def test_an_option_that_may_be_given_again_says_so(command):
+    options = [each for each in command.params if isinstance(each, click.Option) and each.multiple]
+    assert [each.name for each in options if "repeatable" not in each.help] == []
+
+
 def test_every_call_in_the_documents_would_be_accepted():
     wrong = [
         f"{name_of(document)}: {line.strip()}: {problem}"
