@@ -121,6 +121,7 @@ class EstServer:
         self.root_file.write_bytes(self.root.pem)
         self.secret_file = self.folder / "secret"
         self.secret_file.write_text(":".join(SECRET) + "\n")
+        self.secret_file.chmod(0o600)
 
     @property
     def url(self) -> str:
@@ -140,7 +141,7 @@ class EstServer:
         csr = x509.load_der_x509_csr(der)
         if operation == "simplereenroll":
             if peer is None or x509.load_der_x509_certificate(peer) not in self.issued.values():
-                return Reply(401, "Show the certificate that is to be renewed. [EST-AUTHENTICATION]")
+                return Reply(401, "Show the certificate that is to be renewed. [ACCESS-CERT-UNKNOWN]")
         else:
             good = "Basic " + base64.b64encode(":".join(SECRET).encode()).decode()
             spent = self.uses < 1 and digest not in self.issued

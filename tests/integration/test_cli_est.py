@@ -28,7 +28,7 @@ def test_a_secret_is_written_as_clients_want_it_listed_and_ended(secret, tmp_pat
     made = secret("create", *ALLOWED, "--valid", "12h", "--uses", "2", "--out", str(out))
     assert made.stdout == ""
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
-    user, password = read_secret(out)
+    user, password = read_secret(out, pytest.fail)
     assert user in made.stderr
     assert password not in made.stderr
     listing = secret("list", "--json").stdout

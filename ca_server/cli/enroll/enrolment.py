@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +39,8 @@ PAUSE, MIN_PAUSE, MAX_PAUSE = 30, 1, 3600
 
 _AGAIN = {Kind.UNAVAILABLE, Kind.RATE_LIMITED}
 _REFUSED = {Kind.POLICY_REFUSED, Kind.UNAUTHENTICATED}
+# What another secret helps against.
+_OF_SECRETS = {"ACCESS-NAME", "ACCESS-PROFILE", "EST-SECRET", "EST-SECRET-SPENT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,10 @@ class Enrolment:
             self.say(f"not due: {_describe(current.certificate())}")
             self._refresh(current)
         else:
+            # Without them nothing is begun.
+            credentials = self._credentials(operation, current)
             request = self._request(operation, current)
-            self._install(request, self._answer(request, current))
+            self._install(request, self._answer(request, credentials, current))
         self._deploy()
 
     def _operation(self, current: Version | None) -> str | None:
@@ -105,7 +109,7 @@ class Enrolment:
             and pending.csr.subject == subject
             and set(names_of(pending.csr)) == set(wanted)
         ):
-            self.say("sending the request again that has no answer yet")
+            self.say("sending the request that an earlier run made")
             return pending
         key = self._key(operation, current)
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -120,11 +124,12 @@ class Enrolment:
         assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey)
         return key
 
-    def _answer(self, request: Request, current: Version | None) -> x509.Certificate:
+    def _answer(
+        self, request: Request, credentials: Credentials, current: Version | None
+    ) -> x509.Certificate:
         """Send the request until it is answered, and take out the certificate for its key."""
         csr = request.csr
         try:
-            credentials = self._credentials(request.operation, current)
             found = self._patiently(
                 lambda: self._client().enroll(request.operation, csr.public_bytes(Encoding.DER), credentials)
             )
@@ -137,9 +142,8 @@ class Enrolment:
             ):
                 self.folder.discard()
             if error.kind in _REFUSED:
-                raise CaError(
-                    error.kind, f"{error.detail}\n{_advice(request.operation, self.folder)}"
-                ) from error
+                told = "\n".join((error.detail, *_advice(request.operation, self.folder, error)))
+                raise CaError(error.kind, told, violations=error.violations) from error
             raise
         for each in found:
             if trust.spki_of(each) == trust.spki_of(csr):
@@ -156,11 +160,11 @@ class Enrolment:
                 "enrolling takes an enrolment secret: get one from your CA's people and give its file by"
                 " --secret-file",
             )
-        return Credentials(password=read_secret(Path(self.settings.secret_file)))
+        return Credentials(password=read_secret(Path(self.settings.secret_file), self.say))
 
     def _patiently(self, ask: Callable[[], tuple[x509.Certificate, ...]]) -> tuple[x509.Certificate, ...]:
         """Ask again while the server asks for patience: a little, or with `wait` as long as it takes."""
-        attempt = 1
+        attempt, said = 1, ""
         while True:
             try:
                 return ask()
@@ -172,7 +176,10 @@ class Enrolment:
                     pause = asked or attempt
                 else:
                     raise
-                self.say(f"{error.detail}; asking again in {pause} seconds")
+                news = f"{error.detail}; asking again {'every' if self.wait else 'in'} {pause} seconds"
+                if news != said:
+                    self.say(news)
+                said = news
                 self.sleep(pause)
                 attempt += 1
 
@@ -284,13 +291,17 @@ def _describe(certificate: x509.Certificate) -> str:
     return f"{who} until {until}, to be renewed from {renewed}"
 
 
-def _advice(operation: str, folder: Folder) -> str:
+def _advice(operation: str, folder: Folder, error: CaError) -> Iterator[str]:
+    """What a refusal's own words leave open."""
     if operation == SIMPLE_REENROLL:
-        return (
+        yield (
             "The certificate in use stays until its end. If it was revoked or may be renewed no more, get a"
             f" new enrolment secret: sealkeeper enroll --dir {folder.path} --anew --secret-file FILE"
         )
-    return (
-        "A secret is for one profile, for certain names, and most are for one use: ask your CA's people for"
-        " one that fits, then run the same command with its --secret-file"
-    )
+    elif _OF_SECRETS.intersection(error.rule_ids) or (
+        error.kind is Kind.UNAUTHENTICATED and not error.rule_ids
+    ):
+        yield (
+            "A secret is for one profile, for certain names, and most are for one use: ask your CA's people"
+            " for one that fits, then run the same command with its --secret-file"
+        )

@@ -1,6 +1,7 @@
 """Speaks EST to a server as RFC 7030 and 8951 say: HTTPS only, sizes and time capped, no redirects.
 
-What a server says is shown to people as plain text and never acted on (R35).
+What a server says is shown to people as plain text and never acted on (R35); the rules that it names choose
+no more than which of this command's own words go with it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import http.client
+import re
 import ssl
 import time
 from dataclasses import dataclass
@@ -17,12 +19,14 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from ca_server.cli.enroll.pkcs7 import read_certificates
-from ca_server.core.errors import CaError, Kind
+from ca_server.core.errors import CaError, Kind, Violation
 
 CSR_TYPE = "application/pkcs10"
 CERTIFICATES_TYPE = "application/pkcs7-mime"
 MAX_REPLY_BYTES = 1024 * 1024
 MAX_SHOWN = 1000
+# Sealkeeper ends what it says with the ids of the rules.
+_RULES = re.compile(r"\[([A-Z0-9-]+(?:, [A-Z0-9-]+)*)\]$")
 # Of one step on the connection, and of a whole answer, in seconds.
 STEP_SECONDS, ANSWER_SECONDS = 30, 90
 
@@ -164,12 +168,18 @@ def _refusal(response: http.client.HTTPResponse, content: bytes) -> CaError:
         kind = Kind.RATE_LIMITED if status == http.HTTPStatus.TOO_MANY_REQUESTS else Kind.UNAVAILABLE
         return CaError(kind, f"the server cannot do it now: {words}", retry_after=retry_after)
     if status == http.HTTPStatus.UNAUTHORIZED:
-        return CaError(Kind.UNAUTHENTICATED, f"the server does not accept who asks: {words}")
+        return _by_rules(Kind.UNAUTHENTICATED, f"the server does not accept who asks: {words}")
     if status == http.HTTPStatus.NOT_FOUND:
         return CaError(Kind.NOT_FOUND, f"there is no such EST path, see --url: {words}")
     if 300 <= status < 400:
         return CaError(Kind.NOT_FOUND, f"the server leads elsewhere ({status}): give its own URL by --url")
-    return CaError(Kind.POLICY_REFUSED, f"the server refuses: {words}")
+    return _by_rules(Kind.POLICY_REFUSED, f"the server refuses: {words}")
+
+
+def _by_rules(kind: Kind, detail: str) -> CaError:
+    found = _RULES.search(detail)
+    rule_ids = found[1].split(", ") if found else ()
+    return CaError(kind, detail, violations=tuple(Violation(rule_id, detail) for rule_id in rule_ids))
 
 
 def _plain(content: bytes) -> str:

@@ -245,7 +245,9 @@ def test_approval_is_waited_for_by_exit_status_3_and_the_same_csr(enroll, server
     assert status == 3
     assert "Ask again in 600 seconds" in said
     pending = (folder / "next/csr.pem").read_bytes()
-    assert enroll("--dir", folder)[0] == 3
+    status, _, said = enroll("--dir", folder)
+    assert status == 3
+    assert "sending the request that an earlier run made" in said
     assert (folder / "next/csr.pem").read_bytes() == pending
     assert enroll("--dir", folder, "--status")[0] == 3
     assert enroll("--dir", folder)[0] == 0
@@ -263,6 +265,48 @@ def test_wait_waits_through_approval_and_a_server_that_is_away(enroll, server, f
     ]
     assert enroll(*first(server, folder, "--wait"))[0] == 0
     assert pauses == [600, 5, 3600, 30, 30]
+
+
+def test_waiting_says_what_for_once_and_when_it_changes(enroll, server, folder, pauses):
+    approval = Reply(202, "", {"Retry-After": "600"})
+    server.replies = [
+        approval,
+        approval,
+        Reply(202, "", {"Retry-After": "60"}),
+        Reply(503, "Away."),
+        approval,
+    ]
+    status, _, said = enroll(*first(server, folder, "--wait"))
+    assert status == 0
+    assert [line for line in said.splitlines() if "asking again" in line] == [
+        "the request waits for approval; asking again every 600 seconds",
+        "the request waits for approval; asking again every 60 seconds",
+        "the server cannot do it now: Away.; asking again every 30 seconds",
+        "the request waits for approval; asking again every 600 seconds",
+    ]
+    assert pauses == [600, 600, 60, 30, 600]
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_of_the_secret"),
+    [
+        (Reply(401, "Unknown."), True),
+        (Reply(401, "It is not accepted. [EST-SECRET]"), True),
+        (Reply(403, "It was used up. [EST-SECRET-SPENT]"), True),
+        (Reply(403, "Not this profile. [ACCESS-PROFILE]"), True),
+        (Reply(403, "Not this name. [PROFILE-NAME-COUNT, ACCESS-NAME]"), True),
+        (Reply(401, "A client certificate is needed. [ACCESS-CREDENTIALS]"), False),
+        (Reply(400, "A label is too long. [NAME-DNS]"), False),
+        (Reply(400, "1 to 2 dns names are accepted. [PROFILE-NAME-COUNT]"), False),
+        (Reply(400, "[ACCESS-NAME] is not what is wrong."), False),
+    ],
+)
+def test_another_secret_is_advised_where_it_helps(enroll, server, folder, reply, is_of_the_secret):
+    server.replies = [reply]
+    said = enroll(*first(server, folder))[2]
+    assert reply.text in said
+    assert said.count("[") == 1 or not reply.text.endswith("]")
+    assert ("ask your CA's people for one that fits" in said) == is_of_the_secret
 
 
 def test_a_short_pause_is_waited_for_without_being_asked(enroll, server, folder, pauses):
@@ -439,9 +483,25 @@ def test_a_missing_secret_says_what_to_do(enroll, server, folder):
     status, _, said = enroll(*given)
     assert status == 1
     assert "give its file by --secret-file" in said
+    assert "A secret is for" not in said
+    # Nothing was asked for, and nothing is said to have been.
+    assert not (folder / "next").exists()
     status, _, said = enroll("--dir", folder, "--secret-file", folder / "none")
     assert status == 1
     assert "cannot be read" in said
+    said = enroll("--dir", folder, "--secret-file", server.secret_file)[2]
+    assert "an earlier run" not in said
+
+
+@pytest.mark.parametrize(("mode", "is_told"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
+def test_a_secret_that_others_can_read_is_used_with_a_warning(enroll, server, folder, mode, is_told):
+    server.secret_file.chmod(mode)
+    status, _, said = enroll(*first(server, folder))
+    assert status == 0
+    warned = [line for line in said.splitlines() if "warning" in line]
+    assert warned == is_told * [
+        f"warning: other users can read the secret in {server.secret_file}: chmod 600 {server.secret_file}"
+    ]
 
 
 @pytest.mark.parametrize("content", ["", "password", "a:", ":b", "a:b c", "a:\x00", "x" * 2000, "a:b\nc:d"])
