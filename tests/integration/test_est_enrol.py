@@ -146,12 +146,44 @@ def test_failures_are_limited_for_a_secret_and_for_an_address(client):
     assert (error.kind, error.rule_ids) == (Kind.RATE_LIMITED, ("EST-LIMIT-FAILURES",))
     assert 0 < error.retry_after <= 300
     client.enrol(csr_for("b.example.com"), secret=secret, address="198.51.100.1")
-    for number in range(2):
-        assert client.refused(csr_for("a.example.com"), secret=(f"guess-{number}", "x"))[1] == ("EST-SECRET",)
-    other = client.secret()
-    assert client.refused(csr_for("a.example.com"), secret=other)[1] == ("EST-LIMIT-FAILURES",)
+    for number in range(4):
+        rules = client.refused(csr_for("a.example.com"), secret=(f"guess-{number}", "x"))[1]
+        assert rules == ("EST-SECRET" if number < 3 else "EST-LIMIT-FAILURES",)
     client.issuing.clock.advance(seconds=600)
+    assert client.refused(csr_for("a.example.com"), secret=wrong)[1] == ("EST-SECRET",)
+
+
+def test_who_fails_keeps_nobody_out_who_does_not(client):
+    """Many devices share an address; a full bucket is found by reading, so it costs no writing either."""
+    client = client.with_settings(limits={"failures_per_address": "2/600s"})
+    rules = [client.refused(csr_for("a.example.com"), secret=(f"u{number}", "x"))[1] for number in range(4)]
+    assert rules == [("EST-SECRET",)] * 2 + [("EST-LIMIT-FAILURES",)] * 2
+    client.enrol(csr_for("a.example.com"), secret=client.secret())
+
+
+def test_a_spent_secret_is_not_held_against_its_address(client):
+    client = client.with_settings(limits={"failures_per_address": "2/600s"})
+    secret = client.secret(max_uses=1)
     client.enrol(csr_for("a.example.com"), secret=secret)
+    for _ in range(4):
+        assert client.refused(csr_for("b.example.com"), secret=secret)[1] == ("EST-SECRET-SPENT",)
+    assert client.refused(csr_for("b.example.com"), secret=("guess", "x"))[1] == ("EST-SECRET",)
+
+
+def test_what_is_refused_is_kept_for_so_often_and_keeps_nothing_right_out(client):
+    client = client.with_settings(limits={"refusals_per_identity": "2/600s"})
+    secret = client.secret()
+    rules = [client.refused(csr_for("*.example.com"), secret=secret)[1] for _ in range(4)]
+    assert rules == [("PROFILE-NAME-WILDCARD",)] * 2 + [("EST-LIMIT-REFUSALS",)] * 2
+    error = refusal(lambda: client.enrol(csr_for("*.example.com"), secret=secret))
+    assert error.kind is Kind.RATE_LIMITED
+    assert 0 < error.retry_after <= 300
+    assert len(events(client.issuing, "issue.refused")) == 2
+    assert client.refused(csr_for("*.example.com"), secret=client.secret())[1] == ("PROFILE-NAME-WILDCARD",)
+    client.enrol(csr_for("a.example.com"), secret=secret)
+    client.issuing.clock.advance(seconds=300)
+    assert client.refused(csr_for("*.example.com"), secret=secret)[1] == ("PROFILE-NAME-WILDCARD",)
+    world.check(client.issuing.context.database)
 
 
 def test_a_spent_secret_counts_as_a_failure(client):
@@ -199,6 +231,42 @@ def test_r17_a_wildcard_in_a_certificate_is_no_pattern(client):
     identity = client.issuing.issue("*.example.com", profile="tls-peer")
     assert client.refused(csr_for("a.example.com"), der=identity.der)[1] == ("ACCESS-NAME",)
     client.enrol(csr_for("*.example.com"), der=identity.der)
+
+
+def test_r16_enrolling_with_a_certificate_goes_on_with_its_chain(client):
+    """Else simpleenroll would renew for ever what simplereenroll does not."""
+    client.bend(identity_profiles=("tls-peer",), max_renewals=2, max_renewal_age="40d")
+    last = client.enrol(csr_for("a.example.com"), secret=client.secret())
+    last = client.enrol(csr_for("a.example.com"), der=last.der)
+    last = client.reenrol(csr_for("a.example.com"), last.der)
+    csr = csr_for("a.example.com")
+    assert client.refused(csr, der=last.der) == (Kind.FORBIDDEN, ("EST-RENEWAL-COUNT",))
+    assert client.renewal_refused(csr, last.der)[1] == ("EST-RENEWAL-COUNT",)
+    world.check(client.issuing.context.database)
+    client.bend(identity_profiles=("tls-peer",), max_renewal_age="40d")
+    client.issuing.clock.advance(days=25)
+    last = client.enrol(csr, der=last.der)
+    client.issuing.clock.advance(days=16)
+    assert client.refused(csr_for("a.example.com"), der=last.der)[1] == ("EST-RENEWAL-AGE",)
+    # A secret is an officer's word to begin anew.
+    client.bend(identity_profiles=("tls-peer",), max_renewal_age="40d", authentication="both")
+    client.enrol(csr_for("a.example.com"), der=last.der, secret=client.secret())
+
+
+def test_r16_enrolling_with_a_certificate_wants_a_new_key_where_renewal_does(client):
+    client.bend(identity_profiles=("tls-peer",), new_key_on_renewal=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    first = client.enrol(csr_for("a.example.com", key=key), secret=client.secret())
+    refused = client.refused(csr_for("a.example.com", key=key), der=first.der)
+    assert refused == (Kind.FORBIDDEN, ("EST-RENEWAL-KEY",))
+    client.enrol(csr_for("a.example.com"), der=first.der)
+
+
+def test_a_certificate_that_came_over_acme_is_no_identity(client, ordering):
+    """Its names were proven for that one certificate; whoever has lost them must not get another."""
+    der = ordering.certificate("a.example.com", "tls-peer")
+    refused = client.refused(csr_for("a.example.com"), der=der)
+    assert refused == (Kind.FORBIDDEN, ("EST-RENEWAL-ACME",))
 
 
 def test_a_certificate_of_another_profile_is_no_identity(client):

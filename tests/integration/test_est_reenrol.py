@@ -144,6 +144,21 @@ def test_r16_what_came_another_way_begins_a_chain(enrolling):
     assert enrolling.renewal_refused(csr_for(NAME), renewed.der)[1] == ("EST-RENEWAL-COUNT",)
 
 
+def test_what_came_over_acme_is_renewed_there(enrolling, ordering):
+    """Over EST nobody would ask who controls the names now."""
+    old = ordering.certificate(NAME, "tls-peer")
+    assert enrolling.renewal_refused(csr_for(NAME), old) == (Kind.FORBIDDEN, ("EST-RENEWAL-ACME",))
+
+
+def test_refused_renewals_are_kept_for_so_often(enrolling, first):
+    enrolling = enrolling.with_settings(limits={"refusals_per_identity": "1/600s"})
+    now = enrolling.profile()
+    keys = now.keys.model_copy(update={"allowed": (KeyType.EC_P384,)})
+    enrolling.put(now.model_copy(update={"keys": keys}))
+    rules = [enrolling.renewal_refused(csr_for(NAME), first.der)[1] for _ in range(2)]
+    assert rules == [("KEY-PROFILE",), ("EST-LIMIT-REFUSALS",)]
+
+
 def test_a_profile_wants_a_new_key(enrolling):
     enrolling.bend(new_key_on_renewal=True)
     key = ec.generate_private_key(ec.SECP256R1())

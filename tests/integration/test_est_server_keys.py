@@ -21,7 +21,9 @@ from ca_server.core.errors import CaError, Kind
 from ca_server.core.est.key_package import key_encryption_key
 from ca_server.core.est.server_key_request import read_server_key_request
 from ca_server.core.signatures import KeyType, key_type_of
+from ca_server.hsm import software
 from ca_server.peer import Peer
+from ca_server.services.est import server_keys
 from ca_server.services.est.applicants import identify
 from ca_server.services.est.server_keys import PLAIN, PROTECTED, PackageSigner, make_server_key
 from ca_server.store import tables
@@ -208,6 +210,30 @@ def test_a_profile_without_server_keys_makes_none(makers):
 def test_names_are_for_the_credentials_to_allow(makers):
     secret = makers.client.secret(names=("dns:other.example.com",))
     assert makers.refused(key_request(NAME), secret=secret) == (Kind.FORBIDDEN, ("ACCESS-NAME",))
+
+
+def test_no_key_is_made_for_what_the_credentials_do_not_allow(makers, monkeypatch):
+    """An RSA key costs a second of a core; whoever may not have it must not cost it."""
+    made = []
+    monkeypatch.setattr(server_keys, "make_key", lambda each: made.append(each) or software.make_key(each))
+    makers.client.bend(channel_binding=True, server_keys=("rsa-4096",))
+    secret = makers.client.secret(names=("dns:other.example.com",))
+    assert makers.refused(key_request(NAME), secret=secret)[1] == ("ACCESS-NAME",)
+    assert makers.refused(key_request("other.example.com"), secret=secret)[1] == ("EST-CHANNEL-BINDING",)
+    assert set(made) == {KeyType.EC_P256}
+
+
+@pytest.mark.parametrize("password", [b"\xff\xfe", b"", b"\x00a", b"\xc3\xbc"])
+def test_a_challenge_password_that_is_no_text_is_refused_where_it_counts(makers, password):
+    spoilt = csr_der(dns(NAME), attributes=((AttributeOID.CHALLENGE_PASSWORD, b"s" * len(password)),))
+    # As UTF8String; the CSR's signature counts for nothing here.
+    head = bytes([0x0C, len(password)])
+    spoilt = spoilt.replace(head + b"s" * len(password), head + password)
+    secret = makers.client.secret()
+    makers.make(spoilt, secret=secret)
+    makers.client.bend(channel_binding=True, server_keys=("ec-p256",))
+    refused = (Kind.BAD_CSR, ("CSR-CHALLENGE-PASSWORD",))
+    assert makers.refused(spoilt, secret=secret, binding=b"binding") == refused
 
 
 def test_the_connection_is_bound_where_the_profile_wants_it(makers):
