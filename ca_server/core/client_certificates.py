@@ -84,7 +84,7 @@ def check_client_chain(
     for subject, issuer in pairwise(chain):
         _require_issued_by(subject, issuer)
     for depth, authority in enumerate(chain[1:]):
-        _require_authority(authority, depth)
+        _require_authority(authority, depth, may_leave_usage_out=check_use is not None)
     _require_end_entity(chain[0])
     (check_use or _require_client_purpose)(chain[0])
 
@@ -130,11 +130,15 @@ def _require_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> N
         raise _refusal("ACCESS-CERT-CHAIN", "the client certificate does not chain to our root") from error
 
 
-def _require_authority(certificate: x509.Certificate, depth: int) -> None:
-    """`depth` counts the authorities below this one (RFC 5280 §4.2.1.9)."""
+def _require_authority(certificate: x509.Certificate, depth: int, *, may_leave_usage_out: bool) -> None:
+    """`depth` counts the authorities below this one (RFC 5280 §4.2.1.9).
+
+    Others' authorities, such as a root that OpenSSL made, may say nothing of their key's usage (§6.1.4 (n)).
+    """
     constraints = _extension(certificate, x509.BasicConstraints)
     usage = _extension(certificate, x509.KeyUsage)
-    if constraints is None or not constraints.ca or usage is None or not usage.key_cert_sign:
+    may_sign = may_leave_usage_out if usage is None else usage.key_cert_sign
+    if constraints is None or not constraints.ca or not may_sign:
         raise _refusal("ACCESS-CERT-CHAIN", "a certificate above the client's is not an authority's")
     if constraints.path_length is not None and constraints.path_length < depth:
         raise _refusal("ACCESS-CERT-CHAIN", "the chain is longer than an authority in it allows")

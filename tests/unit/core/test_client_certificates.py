@@ -157,6 +157,16 @@ def test_name_constraints_are_refused_but_in_authorities_of_ours():
     check_client_chain([CLIENT, limited, ROOT], NOW)
 
 
+def test_others_authorities_may_say_nothing_of_their_key_and_ours_may_not():
+    """RFC 5280 §6.1.4 (n): what OpenSSL makes by itself has no keyUsage."""
+    silent = x509.BasicConstraints(ca=True, path_length=None)
+    root = certificate("root", KEYS["root"], "root", KEYS["root"], silent)
+    check_client_chain([CLIENT, ISSUING, root], NOW, check_use=of_another_maker)
+    assert refused([CLIENT, ISSUING, root]) == ("ACCESS-CERT-CHAIN",)
+    speaking = certificate("root", KEYS["root"], "root", KEYS["root"], silent, key_usage("crl_sign"))
+    assert refused([CLIENT, ISSUING, speaking], of_another_maker) == ("ACCESS-CERT-CHAIN",)
+
+
 @pytest.mark.parametrize("check_use", [None, of_another_maker])
 def test_r13_a_weak_key_above_the_client_is_refused(check_use):
     weak = rsa.generate_private_key(65537, 1024)
