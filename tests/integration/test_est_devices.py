@@ -72,6 +72,19 @@ def test_r17_a_device_without_the_word_has_no_name(trusting, maker):
     assert trusting.refused(csr_for(NAME), der=der(device))[1] == ("ACCESS-NAME",)
 
 
+def test_r17_a_device_whose_subject_makes_no_name_enrols_by_its_certificate_and_a_secret(trusting, maker):
+    device = der(maker.device("PID:C9300 SN:FOC2345"))
+    assert trusting.refused(csr_for(NAME), der=device)[1] == ("ACCESS-DEVICE-NAME",)
+    bounded_by_secrets = trusting.with_settings(
+        manufacturer=[maker.settings(names=["dns:*.devices.example.com"])]
+    )
+    bounded_by_secrets.bend(authentication="both")
+    given = {"secret": bounded_by_secrets.secret(names=(f"dns:{NAME}",)), "der": device}
+    another = csr_for("sn-2.devices.example.com")
+    assert bounded_by_secrets.refused(another, **given) == (Kind.FORBIDDEN, ("ACCESS-NAME",))
+    assert bounded_by_secrets.enrol(csr_for(NAME), **given).der
+
+
 def test_r17_what_the_names_do_not_bound_is_the_devices_own(trusting, maker):
     profile = trusting.profile()
     rule = profile.subject["common_name"].model_copy(update={"names": ()})
