@@ -46,7 +46,7 @@ def test_check_refuses_a_file_with_an_unknown_key(tmp_path):
     with pytest.raises(CaError) as caught:
         run("check", path)
     assert caught.value.rule_ids == ("PROFILE-UNKNOWN-KEY",)
-    assert caught.value.violations[0].pointer == "/acme/colour"
+    assert caught.value.violations[0].pointer == "/est/colour"
 
 
 def test_diff_compares_files_and_names(tmp_path):
