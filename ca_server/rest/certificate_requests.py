@@ -32,8 +32,8 @@ from ca_server.rest.services import principal, services
 from ca_server.services import inventory, metrics
 from ca_server.services.access import authorize_request
 from ca_server.services.approvals import list_approvals
+from ca_server.services.certificate_request import CertificateRequest, Idempotency
 from ca_server.services.context import actor_of
-from ca_server.services.issue import CertificateRequest, Idempotency
 from ca_server.services.outcome import IssuedCertificate
 from ca_server.services.pending import ApprovalPending
 from ca_server.store.inventory import RequestRecord

@@ -21,7 +21,7 @@ from ca_server.core.tbs import build_certificate
 from ca_server.policy_store import PolicyStore
 from ca_server.services.acme.claims import OrderClaim
 from ca_server.services.approvals import count_approvals
-from ca_server.services.certificate_request import Asked, CertificateRequest, Idempotency, asked_at
+from ca_server.services.certificate_request import Asked, CertificateRequest, asked_at
 from ca_server.services.context import Context, actor_of
 from ca_server.services.est.claims import EnrolmentClaim
 from ca_server.services.est.limits import count_refusal
@@ -60,8 +60,6 @@ from ca_server.store.orders import OrderTaken, link_finalization
 from ca_server.store.requesters import find_requesters
 from ca_server.store.requests import PastRequest, find_past_request
 from ca_server.store.unit_of_work import BrokenRule
-
-__all__ = ["CertificateRequest", "Gate", "Idempotency"]
 
 
 @dataclass(frozen=True, slots=True)

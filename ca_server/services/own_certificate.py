@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_server.core.authorization import Mint, Principal, Role
 from ca_server.core.csr import parse_csr
-from ca_server.services.issue import CertificateRequest, Gate
+from ca_server.services.certificate_request import CertificateRequest
+from ca_server.services.issue import Gate
 from ca_server.services.outcome import IssuedCertificate
 
 PROFILE = "tls-server"

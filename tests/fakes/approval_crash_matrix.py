@@ -24,8 +24,8 @@ from ca_server.core.csr import parse_csr
 from ca_server.core.errors import CaError
 from ca_server.policy_store import default_directory
 from ca_server.services.approvals import decide_request
+from ca_server.services.certificate_request import CertificateRequest, Idempotency
 from ca_server.services.inventory import list_requests
-from ca_server.services.issue import CertificateRequest, Idempotency
 from ca_server.services.pending import ApprovalPending
 from ca_server.services.recover import RecoverySettings
 from ca_server.store.engine import Database

@@ -30,7 +30,7 @@ from ca_server import compose
 from ca_server.config import Config, load_config
 from ca_server.core.authorization import Principal, Role
 from ca_server.core.csr import parse_csr
-from ca_server.services.issue import CertificateRequest, Idempotency
+from ca_server.services.certificate_request import CertificateRequest, Idempotency
 from ca_server.services.recover import RecoverySettings
 from ca_server.store.engine import Database
 from ca_server.store.prepared import Prepared

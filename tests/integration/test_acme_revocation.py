@@ -21,8 +21,8 @@ from ca_server.services.access import authorize_request
 from ca_server.services.acme.authorizations import deactivate_authorization
 from ca_server.services.acme.orders import pre_authorize
 from ca_server.services.acme.revocation import revoke_by_account, revoke_by_key
+from ca_server.services.certificate_request import CertificateRequest
 from ca_server.services.credentials import OPERATOR
-from ca_server.services.issue import CertificateRequest
 from ca_server.services.revoke import revoke_certificate
 from ca_server.store import tables
 from ca_server.store.acme_tables import acme_authorization

@@ -22,10 +22,9 @@ from ca_server.core.profile import parse_profile
 from ca_server.policy_store import default_directory
 from ca_server.services.acme.claims import OrderClaim
 from ca_server.services.approvals import decide_request
-from ca_server.services.certificate_request import asked_at
+from ca_server.services.certificate_request import CertificateRequest, Idempotency, asked_at
 from ca_server.services.context import actor_of, process_actor
 from ca_server.services.credentials import Grant, create_grant, create_token
-from ca_server.services.issue import CertificateRequest, Idempotency
 from ca_server.services.outcome import Outcomes
 from ca_server.services.pending import ApprovalPending, refuse_overdue
 from ca_server.services.recover import LeftBehind, RecoverySettings

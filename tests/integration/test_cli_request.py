@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ca_server.core.authorization import Role
 from ca_server.core.profile import parse_profile
 from ca_server.policy_store import default_directory
-from ca_server.services.issue import CertificateRequest
+from ca_server.services.certificate_request import CertificateRequest
 from tests.fixtures.commands import sealkeeper
 from tests.fixtures.issuing import make_csr
 

@@ -20,7 +20,7 @@ from ca_server.compose import open_issuance
 from ca_server.core.authorization import Mint, Principal, Role
 from ca_server.core.csr import parse_csr
 from ca_server.core.errors import CaError, Kind
-from ca_server.services.issue import CertificateRequest, Idempotency
+from ca_server.services.certificate_request import CertificateRequest, Idempotency
 from ca_server.services.outcome import Outcomes
 from ca_server.services.recover import LeftBehind, RecoverySettings
 from ca_server.services.stored_intent import IntentCheck

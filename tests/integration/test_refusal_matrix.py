@@ -16,9 +16,9 @@ from ca_server.core.errors import Kind
 from ca_server.core.signatures import KeyType
 from ca_server.peer import Peer
 from ca_server.services.access import authenticate_client_certificate, authorize_request
+from ca_server.services.certificate_request import CertificateRequest
 from ca_server.services.credentials import OPERATOR
 from ca_server.services.est.applicants import check_presented
-from ca_server.services.issue import CertificateRequest
 from ca_server.services.revoke import revoke_certificate
 from tests.fixtures.enrolling import csr_for, refusal
 from tests.integration.test_access import events, forged

@@ -17,8 +17,8 @@ from ca_server.core.profile import parse_profile
 from ca_server.core.signatures import KeyType
 from ca_server.policy_store import default_directory
 from ca_server.services.access import authorize_request
+from ca_server.services.certificate_request import CertificateRequest
 from ca_server.services.credentials import OPERATOR
-from ca_server.services.issue import CertificateRequest
 from ca_server.services.issuers import read_issuers
 from ca_server.services.simulate import Trial, simulate
 from ca_server.store.requests import requests_since

@@ -24,8 +24,9 @@ from ca_server.services.acme.accounts import principal_of, require_may_order
 from ca_server.services.acme.caa import CaaAsk
 from ca_server.services.acme.claims import OrderClaim
 from ca_server.services.acme.orders import find_order
+from ca_server.services.certificate_request import CertificateRequest
 from ca_server.services.context import Context
-from ca_server.services.issue import CertificateRequest, Gate
+from ca_server.services.issue import Gate
 from ca_server.store import authorizations, orders
 from ca_server.store.orders import Refusal
 

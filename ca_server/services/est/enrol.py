@@ -11,6 +11,7 @@ from ca_server.core.errors import CaError, Kind, Violation, refuse
 from ca_server.core.profile import FixedAttribute, Profile
 from ca_server.core.profile_words import ATTRIBUTES
 from ca_server.services.access import require_allowed
+from ca_server.services.certificate_request import CertificateRequest
 from ca_server.services.est.applicants import Applicant, Identity
 from ca_server.services.est.claims import EnrolmentClaim
 from ca_server.services.est.limits import count_spent
@@ -18,7 +19,6 @@ from ca_server.services.est.linking import require_linked
 from ca_server.services.est.parts import EstParts
 from ca_server.services.est.repeating import Asked, find_asked
 from ca_server.services.est.succession import key_violations, next_in_chain
-from ca_server.services.issue import CertificateRequest
 from ca_server.services.outcome import IssuedCertificate
 
 _WORDS = {oid: word for word, oid in ATTRIBUTES.items()}

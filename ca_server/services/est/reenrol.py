@@ -18,13 +18,13 @@ from ca_server.core.profile import Profile
 from ca_server.core.subject_rules import judge_subject
 from ca_server.peer import Peer
 from ca_server.services.access import ClientCertificate, judge_client_certificate
+from ca_server.services.certificate_request import CertificateRequest
 from ca_server.services.est.applicants import principal_of_certificate
 from ca_server.services.est.claims import EnrolmentClaim
 from ca_server.services.est.linking import require_linked
 from ca_server.services.est.parts import EstParts
 from ca_server.services.est.repeating import find_asked
 from ca_server.services.est.succession import key_violations, next_in_chain, require_lasting
-from ca_server.services.issue import CertificateRequest
 from ca_server.services.outcome import IssuedCertificate
 from ca_server.store.inventory import CertificateRecord
 

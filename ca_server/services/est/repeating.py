@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from ca_server.core.authorization import Principal
 from ca_server.core.csr import Csr
 from ca_server.core.profile import Profile
+from ca_server.services.certificate_request import Idempotency
 from ca_server.services.context import Context
-from ca_server.services.issue import Idempotency
 from ca_server.store import inventory
 from ca_server.store.inventory import CertificateStatus
 from ca_server.store.issuance import find_idempotency_key
