@@ -21,6 +21,7 @@ PREFIX = "/api/v1"
 TIMEOUT = 60
 MAX_REPLY_BYTES = 8 * 1024 * 1024
 MAX_TOKEN_BYTES = 1024
+MAX_PAGE = 200
 ATTEMPTS = 3
 LONGEST_WAIT = 10
 
@@ -67,6 +68,19 @@ class APIClient:
         """Read a resource."""
         given = {name: value for name, value in (query or {}).items() if value is not None}
         return self._send("GET", f"{path}?{urlencode(given)}" if given else path, {"Accept": accept})
+
+    def items(self, path: str, query: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+        """The first so many of a collection, page by page."""
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while len(found) < limit:
+            asked = {**query, "limit": min(MAX_PAGE, limit - len(found)), "cursor": cursor}
+            page = self.get(path, asked).json()
+            found += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        return found
 
     def post(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> Reply:
         """Send a JSON object."""

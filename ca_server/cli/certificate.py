@@ -154,15 +154,7 @@ def renew(client: APIClient, folder: Path) -> None:
 @client_options
 def list_certificates(client: APIClient, *, limit: int, as_json: bool, **filters: Any) -> None:
     """List certificates: id, status, end and names, one a line."""
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while len(found) < limit:
-        query = {**filters, "limit": min(200, limit - len(found)), "cursor": cursor}
-        page = client.get("/certificates", query).json()
-        found += page["items"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    found = client.items("/certificates", filters, limit)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 import click
 
@@ -50,15 +49,7 @@ def command() -> None:
 def list_requests(client: APIClient, *, status: str, limit: int, as_json: bool) -> None:
     """List requests, newest first: id, status, time, profile, who asks and names, one a line."""
     wanted = None if status == "all" else status
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while len(found) < limit:
-        query = {"status": wanted, "limit": min(200, limit - len(found)), "cursor": cursor}
-        page = client.get("/certificate-requests", query).json()
-        found += page["items"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    found = client.items("/certificate-requests", {"status": wanted}, limit)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
