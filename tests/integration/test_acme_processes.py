@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
 
 import pytest
 
+from ca_server.rest.bodies import MAX_BODY_BYTES
 from tests.fixtures.acme_client import JOSE, AcmeClient, HttpsTransport
 from tests.fixtures.acme_keys import make_account_key, make_jws
 
@@ -50,16 +52,18 @@ def test_r32_orders_are_taken_and_a_chunked_body_is_capped_by_what_is_read(runni
     assert client.post(challenge["url"], {}).json["status"] == "processing"
     assert client.finalize(order, "nowhere.invalid").error == "orderNotReady"
     port = running.layout.options.https_port
-    connection = http.client.HTTPSConnection("localhost", port, context=context_of(running), timeout=30)
-    connection.request(
-        "POST",
-        "/acme/tls-server/new-account",
-        iter([b"x" * 8192] * 32),
-        {"Content-Type": JOSE},
-        encode_chunked=True,
-    )
-    response = connection.getresponse()
-    problem = json.loads(response.read())
-    connection.close()
+    # One byte too many, and all of it on its way before the server can answer and close.
+    pieces = [b"x" * 8192] * (MAX_BODY_BYTES // 8192) + [b"x"]
+    with contextlib.closing(
+        http.client.HTTPSConnection("localhost", port, context=context_of(running), timeout=30)
+    ) as connection:
+        connection.request(
+            "POST",
+            "/acme/tls-server/new-account",
+            b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in [*pieces, b""]),
+            {"Content-Type": JOSE, "Transfer-Encoding": "chunked"},
+        )
+        response = connection.getresponse()
+        problem = json.loads(response.read())
     assert (response.status, problem["type"]) == (413, "urn:ietf:params:acme:error:malformed")
     assert client.read(client.kid).status == 200

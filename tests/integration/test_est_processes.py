@@ -103,7 +103,11 @@ def check_sizes(running, post, text):
     for framed, wanted in (
         (request(*post, f"Content-Length: {len(over)}") + over, 413),
         (request(*post, "Transfer-Encoding: chunked") + chunked(over), 413),
-        (request(*post, "Transfer-Encoding: chunked") + chunked(text, *[piece] * 32), 413),
+        (
+            request(*post, "Transfer-Encoding: chunked")
+            + chunked(text, *[piece] * (MAX_BODY_BYTES // len(piece))),
+            413,
+        ),
         (request(*post, "Transfer-Encoding: chunked") + b"zz\r\nMIIB\r\n0\r\n\r\n", 400),
         (request(*post, "Transfer-Encoding: chunked") + b"-1\r\nMIIB\r\n0\r\n\r\n", 400),
         (request(*post, "Content-Length: 4", "Transfer-Encoding: chunked") + chunked(b"MIIB"), 400),

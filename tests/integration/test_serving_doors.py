@@ -176,7 +176,7 @@ def check_hostile_bytes(running):
     )
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     for request, status in (
-        (head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 3 + b"0\r\n\r\n", b"413"),
+        (head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 2 + b"1\r\n \r\n0\r\n\r\n", b"413"),
         (head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", b"400"),
         (head + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n{}\r\n0\r\n\r\n", b"400"),
         (head + b"Content-Length: %d\r\n\r\n" % (MAX_BODY_BYTES + 1), b"413"),
