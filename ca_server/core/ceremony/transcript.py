@@ -110,7 +110,7 @@ def make_line(  # noqa: PLR0913 - these are the members of a line
         "data": dict(data),
     }
     line = rfc8785.dumps(fields)
-    _parse_line(line)
+    parse_line(line)
     return line + b"\n"
 
 
@@ -143,7 +143,7 @@ def parse_transcript(data: bytes) -> tuple[Line, ...]:
     lines: list[Line] = []
     for number, each in enumerate(stored):
         try:
-            line = _parse_line(each)
+            line = parse_line(each)
         except ValueError as error:
             raise _bad_line(number, str(error)) from error
         if line.seq != number or line.prev != (lines[-1].digest if lines else _script_of(line)):
@@ -159,7 +159,12 @@ def _script_of(line: Line) -> str | None:
     return script
 
 
-def _parse_line(stored: bytes) -> Line:
+def parse_line(stored: bytes) -> Line:
+    """One line, given without its LF, judged by itself.
+
+    Raises:
+        ValueError: it is not as a ceremony writes it.
+    """
     if len(stored) > MAX_LINE_BYTES:
         raise ValueError(f"it has over {MAX_LINE_BYTES // 1024} KiB")
     content = parse_json(stored)
