@@ -9,8 +9,8 @@ SHA-256 of the whole file, so that parts of two files never mix; the first 4 of 
 the part's number to the data without this field, so that a misread frame is named at once; the data in
 base32 (RFC 4648 §6) without padding; one or more full stops, which bring all frames of a file to one length.
 
-Every character is of QR's alphanumeric mode (ISO/IEC 18004 §7.3.4) and, but for Y and Z, where most countries'
-keyboards have it. A reader that joins structured-append codes itself gives all frames in one
+Every character is of QR's alphanumeric mode (ISO/IEC 18004 §7.3.4) and, but for Y and Z, where most
+countries' keyboards have it. A reader that joins structured-append codes itself gives all frames in one
 line: the full stop ends each.
 """
 
