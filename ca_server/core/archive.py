@@ -13,8 +13,8 @@ from collections.abc import Mapping
 
 from ca_server.core.errors import CaError, Kind, refuse
 
-MAX_ARCHIVE_BYTES = 4 * 1024 * 1024
-MAX_FILES = 256
+MAX_ARCHIVE_BYTES = 32 * 1024 * 1024
+MAX_FILES = 4096
 
 _BLOCK = 512
 _NAME = re.compile(rb"[a-z0-9][a-z0-9.-]*(?:/[a-z0-9][a-z0-9.-]*)*")

@@ -1,0 +1,84 @@
+"""What whoever verifies a ceremony must know of its script; the room has the whole model of it."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ca_server.core.document import MAX_DOCUMENT_BYTES
+from ca_server.core.errors import CaError, Kind, refuse
+
+CLOSE = "gate.close"
+
+_Slug = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
+_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Roles = Annotated[tuple[_Slug, ...], Field(strict=False, max_length=16)]
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class RoleDemand(_Facts):
+    """How many persons of a role sign where the script asks for it, and of which group they are."""
+
+    group: _Slug | None = None
+    quorum: Annotated[int, Field(ge=1, le=16)] = 1
+    distinct_from: _Roles = ()
+
+
+class RosterPin(_Facts):
+    """The roster in force."""
+
+    sha256: _Digest
+
+
+class KeyFacts(_Facts):
+    """A key of the script, as far as its protection goes."""
+
+    label: Annotated[str, Field(max_length=256)]
+    backup: Annotated[str, Field(max_length=16)] = "none"
+
+
+class StepFacts(_Facts):
+    """One step: its verb, who signs at it, and the document that an approval is about."""
+
+    id: _Slug
+    do: Annotated[str, Field(max_length=64)]
+    sign_by: _Roles = ()
+    subject: Annotated[str, Field(max_length=64)] | None = None
+
+
+class ScriptFacts(_Facts):
+    """A script without profiles, devices, inputs and outputs."""
+
+    id: _Slug
+    kind: _Slug
+    roster: RosterPin | None = None
+    roles: Annotated[dict[_Slug, RoleDemand], Field(max_length=16)] = Field(default_factory=dict)
+    keys: Annotated[dict[_Slug, KeyFacts], Field(max_length=64)] = Field(default_factory=dict)
+    steps: Annotated[tuple[StepFacts, ...], Field(strict=False, min_length=1, max_length=1000)]
+
+
+def parse_script_facts(data: bytes) -> ScriptFacts:
+    """The facts of a script.
+
+    Raises:
+        CaError: malformed, `BUNDLE-SCRIPT`.
+    """
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise _refused("the script in it is too large")
+    try:
+        script = ScriptFacts.model_validate(tomllib.loads(data.decode()))
+    except (ValueError, RecursionError, ValidationError) as error:
+        raise _refused("the script in it is not one") from error
+    asked = {role for step in script.steps for role in step.sign_by}
+    if not asked <= script.roles.keys() or len({step.id for step in script.steps}) != len(script.steps):
+        raise _refused("a step of the script in it is there twice, or asks for a role that it does not have")
+    return script
+
+
+def _refused(detail: str) -> CaError:
+    return refuse(Kind.MALFORMED, "BUNDLE-SCRIPT", f"the bundle is refused: {detail}")
