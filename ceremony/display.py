@@ -1,63 +1,218 @@
-"""What the people in the room see: on stderr, one line a step, so that it can be read again from the top."""
+"""What the people in the room see: lines on stderr, from the top to the bottom, and each of them kept.
+
+Every line says in words what it means, in ASCII but for names, in 80 columns; colour only underlines it.
+So it reads the same over a serial console, on paper and to a screen reader. Commands and digests are never
+broken, so that they can be copied.
+"""
 
 from __future__ import annotations
 
+import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from ca_server.core.bundle import Bundle
-from ca_server.hsm.port import TokenRecord
-from ceremony.host import Host
-from ceremony.plan import Plan
-from ceremony.room import Step
+from ceremony.words import to_words
+
+if TYPE_CHECKING:
+    from ca_server.core.bundle import Bundle
+    from ca_server.hsm.port import TokenRecord
+    from ceremony.plan import Plan
+
+WIDTH = 80
+_CLEAR = "\x1b[2J\x1b[3J\x1b[H"
+_CLEARING_LINES = 200
+_INDENT = "     "
+
+
+class Shown(Protocol):
+    """A step, as far as it is shown."""
+
+    @property
+    def id(self) -> str:
+        """Its name in the script."""
 
 
 class Display:
-    """Prints a ceremony as it goes; nothing that it prints is secret."""
+    """Shows a ceremony as it goes, and remembers all of it but secrets."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or Console(stderr=True)
+        self._shown: list[str] = []
+        self._asked = ""
+        self._will_happen: dict[str, str] = {}
 
-    def show_plan(self, plan: Plan, host: Host | None = None) -> None:
-        """What will happen, and the digest that the people compare with the one that was approved."""
-        mode = f" — {host.mode}" if host else ""
-        self._console.print(f"[bold]{escape(plan.script.title)}[/bold] ({plan.script.id}){mode}")
-        self._console.print(f"script SHA-256 {plan.sha256}", soft_wrap=True)
-        table = Table("", "step", "what will happen", box=None, padding=(0, 2, 0, 0))
-        for number, step in enumerate(plan.steps, 1):
-            table.add_row(str(number), step.id, escape(step.describe()))
-        self._console.print(table)
+    def recording(self) -> str:
+        """Everything that was shown and typed, as plain text; of secrets, only that they were."""
+        return "".join(f"{line}\n" for line in self._shown)
 
-    def show_tokens(self, tokens: Mapping[str, TokenRecord]) -> None:
-        """Which device each alias turned out to be."""
-        for alias, token in tokens.items():
-            device = f"{token.manufacturer} {token.model}, serial {token.serial}, firmware {token.firmware}"
-            self._console.print(escape(f"token {alias}: '{token.label}', {device}"), soft_wrap=True)
+    # The plan, the step at hand, and what comes next.
+
+    def show_plan(self, plan: Plan, mode: str | None = None) -> None:
+        """What will happen and who signs, and the digest that everybody compares with what was approved."""
+        script = plan.script
+        self._rule("=", mode.upper() if mode else "THE PLAN")
+        self._wrapped(script.title, style="bold")
+        self._wrapped(f"ceremony {script.id}, of kind {script.kind}, {len(script.steps)} steps")
+        self.show_digest("the script", plan.sha256)
+        self._line()
+        self._line(" no  step, and what will happen", style="bold")
+        for number, step in enumerate(script.steps, 1):
+            words = step.describe(script)
+            self._will_happen[step.id] = words
+            self._wrapped(f"{step.id}: {words}", first=f"{number:3}  ", rest=_INDENT)
+            if step.signers():
+                self._wrapped(f"signed by {_listed(step.signers())}", first=_INDENT, rest=_INDENT)
 
     @contextmanager
-    def step(self, number: int, total: int, step: Step) -> Iterator[Callable[[str], None]]:
-        """One step: its line is printed when it is over, with what came of it and how long it took."""
+    def step(self, number: int, total: int, step: Shown) -> Iterator[Callable[[str], None]]:
+        """One step, from its announcement to what came of it, which the yielded function is told."""
+        self._rule("-", f"step {number} of {total}: {step.id}")
+        if words := self._will_happen.get(step.id):
+            self._wrapped(f"now: {words}")
         results: list[str] = []
         started = time.perf_counter()
         try:
             yield results.append
         except BaseException:
-            self._console.print(escape(f"[{number}/{total}] {step.id}: stopped"), style="bold red")
+            self._wrapped(f"STOPPED at step {step.id} ({number} of {total})", style="bold red")
             raise
         seconds = time.perf_counter() - started
-        line = f"[{number}/{total}] {step.id}: {'; '.join(results)} ({seconds:.2f} s)"
-        self._console.print(escape(line), soft_wrap=True)
+        self._wrapped(f"done: {'; '.join(results)} ({seconds:.2f} s)", style="green")
+
+    def next(self, step: Shown | None) -> None:
+        """What comes after the step that was just done."""
+        if step is None:
+            self._wrapped("next: nothing more; this was the last step")
+        else:
+            words = self._will_happen.get(step.id)
+            self._wrapped(f"next: {step.id}" + (f": {words}" if words else ""))
+
+    def say(self, words: str, *, style: str = "") -> None:
+        """Words for everybody; lines of their own stay so."""
+        for line in words.splitlines():
+            self._wrapped(line, style=style)
+
+    def show_command(self, command: str) -> None:
+        """A command to be typed or copied, in one line."""
+        self._line(f"  {command}", style="bold")
+
+    # What is compared.
+
+    def show_digest(self, what: str, digest: str) -> None:
+        """A SHA-256 in one piece to be copied, then in fours with the words that are read aloud."""
+        self._line(f"SHA-256 of {what}:")
+        self._line(f"  {digest}", style="bold")
+        words = to_words(digest)
+        for row in range(0, len(words), 4):
+            digits = f"{digest[2 * row : 2 * row + 4]} {digest[2 * row + 4 : 2 * row + 8]}"
+            said = "".join(f"{word:<12}" for word in words[row : row + 4])
+            self._line(f"  {digits:<9}  {said}".rstrip(), style="cyan")
+
+    def show_tokens(self, tokens: Mapping[str, TokenRecord]) -> None:
+        """Which device each alias turned out to be."""
+        for alias, token in tokens.items():
+            device = f"{token.manufacturer} {token.model}, serial {token.serial}, firmware {token.firmware}"
+            self._wrapped(f"token {alias}: '{token.label}', {device}", rest="  ")
+
+    def gate(self, name: str, role: str, signed: Sequence[str], wanted: int) -> None:
+        """How far a gate has come in one role, after somebody signed."""
+        marks = "[x]" * len(signed) + "[ ]" * (wanted - len(signed))
+        text = f"gate {name}, {role}: {marks} {len(signed)} of {wanted} signed: {', '.join(signed)}"
+        self._wrapped(text, rest="  ", style="green" if len(signed) >= wanted else "")
+
+    # What was not planned, and the end.
+
+    def show_deviation(self, number: int, text: str, decision: str, by: str) -> None:
+        """A deviation that was written down, counted from 1."""
+        self._wrapped(f"DEVIATION {number}: {text}", rest="  ", style="yellow")
+        self._wrapped(f"  decided by {by}: {decision}", rest="  ", style="yellow")
+
+    def show_outcome(self, outcome: str, deviations: int, bundle: Path, sha256: str) -> None:
+        """How it ended, the digest of the bundle to be read aloud, and what to do with it."""
+        self._rule("=", outcome.upper())
+        self._wrapped(f"the ceremony ended: {outcome}, {_counted(deviations, 'deviation')}", style="bold")
+        self.show_digest("the bundle", sha256)
+        self._line("next, on another machine:")
+        self.show_command(f"sealkeeper ceremony verify {bundle} --sha256 {sha256}")
 
     def show_bundle(self, bundle: Bundle) -> None:
-        """What a bundle holds and the digest to compare before it is trusted."""
-        manifest = bundle.manifest
-        self._console.print(f"ceremony {manifest.ceremony}, {manifest.mode}", soft_wrap=True)
-        for name, digest in sorted(manifest.files.items()):
-            self._console.print(escape(f"  {digest}  {name}"), soft_wrap=True)
-        self._console.print(f"log {manifest.log.vkey}", soft_wrap=True)
-        self._console.print(f"[bold]bundle SHA-256 {bundle.sha256}[/bold]", soft_wrap=True)
+        """What a bundle holds and how its ceremony ended, and the digest to compare before it is trusted."""
+        closing = bundle.closing
+        self._wrapped(
+            f"ceremony {closing.ceremony}, of kind {closing.kind}, {closing.mode}: {closing.outcome}"
+        )
+        for name, digest in sorted(closing.files.items()):
+            self._line(f"  {digest}  {name}")
+        self.show_digest("the bundle", bundle.sha256)
+
+    # Asking, and secrets.
+
+    def ask(self, words: str) -> None:
+        """A question, whose answer is typed behind it; `typed` ends the line."""
+        self._asked = printable(words)
+        self._console.print(Text(self._asked + " ", style="bold"), end="", soft_wrap=True)
+        self._console.file.flush()
+
+    def typed(self, answer: str) -> None:
+        """What was typed, or words that stand for a secret."""
+        self._shown.append(f"{self._asked} {printable(answer)}".rstrip())
+
+    def show_secret(self, lines: Iterable[str]) -> None:
+        """Lines for one person's eyes: neither remembered nor given to anything that records the console."""
+        for line in lines:
+            self._console.file.write(f"{line}\n")
+        self._console.file.flush()
+
+    def wipe(self) -> None:
+        """Take what is on the screen away, and what can be scrolled back to."""
+        if not self._console.is_terminal or self._console.is_dumb_terminal:
+            self._console.file.write("\n" * _CLEARING_LINES)
+            self.say("This console cannot be cleared: clear what it keeps, or switch it off and on, now.")
+        else:
+            self._console.file.write(_CLEAR)
+            self._console.file.flush()
+
+    def draw(self, picture: str, what: str) -> None:
+        """A picture made of characters; it is remembered by its name alone."""
+        self.show_secret(picture.split("\n"))
+        self._shown.append(f"({what} was shown)")
+
+    def _rule(self, character: str, words: str) -> None:
+        self._line()
+        self._line(f"{2 * character} {printable(words)} ".ljust(WIDTH, character), style="bold")
+
+    def _wrapped(self, text: str, *, first: str = "", rest: str = "", style: str = "") -> None:
+        lines = textwrap.wrap(
+            printable(text),
+            WIDTH,
+            initial_indent=first,
+            subsequent_indent=rest,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in lines or [""]:
+            self._line(line, style=style)
+
+    def _line(self, text: str = "", *, style: str = "") -> None:
+        text = printable(text)
+        self._shown.append(text)
+        self._console.print(Text(text, style=style), soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """The text with every sign that is not one to look at, such as a terminal's controls, spelt out."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,158 @@
+"""What is shown: the same words with colour and without, in 80 columns, remembered, and never a secret."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from ca_server.hsm.port import TokenRecord
+from ceremony.display import WIDTH, Display, printable
+from ceremony.words import from_words
+
+DIGEST = hashlib.sha256(b"a script").hexdigest()
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Step:
+    """A step as a plan has it, in the few words that are shown of it."""
+
+    def __init__(self, name: str, words: str, *signers: str) -> None:
+        self.id, self._words, self._signers = name, words, signers
+
+    def describe(self, script) -> str:
+        assert script.id == "root-r1-2027"
+        return self._words
+
+    def signers(self) -> tuple[str, ...]:
+        return self._signers
+
+
+STEPS = (
+    Step("environment", "look at the machine: its clock, its network and this program, " * 3),
+    Step("open", "everyone present signs the opening", "security-officer", "key-officer", "internal-witness"),
+    Step("make-r1", "make key 'root-r1' in vault-a", "key-officer"),
+)
+SCRIPT = SimpleNamespace(
+    id="root-r1-2027", kind="root-generate", title="Example Works\x1b[2J root R1", steps=STEPS
+)
+PLAN = SimpleNamespace(script=SCRIPT, sha256=DIGEST)
+TOKEN = TokenRecord("root-2027", "Łódź Works", "Model 9", "H-0117", "7.8.4", frozenset())
+
+
+def show_everything(display: Display) -> None:
+    display.show_plan(PLAN, "rehearsal")
+    display.show_tokens({"vault-a": TOKEN})
+    with display.step(2, 3, STEPS[1]) as result:
+        display.gate("open", "key-officer", ["ada"], 2)
+        display.gate("open", "key-officer", ["ada", "bob"], 2)
+        result("the ceremony is open")
+    display.next(STEPS[2])
+    display.next(None)
+    display.show_deviation(1, "a cable was missing " * 10, "fetched another", "mia")
+    display.show_outcome("completed", 1, Path("/bundle.tar"), DIGEST)
+
+
+def shown(**console) -> tuple[str, str]:
+    """What a console gets, and what is remembered; step times are made equal."""
+    screen = io.StringIO()
+    display = Display(Console(file=screen, **console))
+    show_everything(display)
+    times = re.compile(r"\(\d+\.\d\d s\)")
+    return times.sub("(0.00 s)", screen.getvalue()), times.sub("(0.00 s)", display.recording())
+
+
+def test_the_same_lines_are_shown_in_colour_and_without_and_remembered():
+    coloured, recorded = shown(force_terminal=True, color_system="truecolor", width=200)
+    plain, _ = shown(force_terminal=False, width=40)
+    assert coloured != plain
+    assert COLOURS.sub("", coloured) == plain == recorded
+
+
+@pytest.mark.parametrize("variable", [{"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1"}])
+def test_a_console_that_has_no_colour_gets_none(variable):
+    text, recorded = shown(force_terminal=True, _environ=variable)
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]", text)
+    assert COLOURS.sub("", text) == recorded
+
+
+def test_lines_fit_80_columns_but_for_commands_that_are_copied():
+    text, _ = shown()
+    long = [line for line in text.splitlines() if len(line) > WIDTH]
+    assert long == [f"  sealkeeper ceremony verify /bundle.tar --sha256 {DIGEST}"]
+
+
+def test_what_is_ours_is_ascii_so_that_a_serial_console_shows_it():
+    text, _ = shown()
+    assert text.replace("Łódź", "Lodz").isascii()
+
+
+def test_nothing_that_is_shown_can_control_the_terminal():
+    text, recorded = shown()
+    assert "Example Works\\x1b[2J root R1" in text
+    assert "\x1b" not in text + recorded
+    assert printable("a\u202eb\r\n\x9bc") == "a\\u202eb\\r\\n\\x9bc"
+
+
+def test_a_digest_is_shown_whole_in_fours_and_in_words_that_say_it():
+    screen = io.StringIO()
+    display = Display(Console(file=screen))
+    display.show_digest("the script", DIGEST)
+    first, whole, *rows = display.recording().splitlines()
+    assert (first, whole.strip()) == ("SHA-256 of the script:", DIGEST)
+    assert len(rows) == 8
+    assert "".join(digits for row in rows for digits in row.split()[:2]) == DIGEST
+    assert from_words(word for row in rows for word in row.split()[2:]) == DIGEST
+
+
+def test_a_plan_says_of_each_step_its_number_and_who_signs():
+    _, recorded = shown()
+    lines = recorded.splitlines()
+    at = lines.index("  2  open: everyone present signs the opening")
+    assert lines[at + 1] == "     signed by security-officer, key-officer and internal-witness"
+    assert "  3  make-r1: make key 'root-r1' in vault-a" in lines
+    assert "next: make-r1: make key 'root-r1' in vault-a" in lines
+
+
+def test_progress_of_a_gate_is_in_words_and_marks():
+    _, recorded = shown()
+    assert "gate open, key-officer: [x][ ] 1 of 2 signed: ada\n" in recorded
+    assert "gate open, key-officer: [x][x] 2 of 2 signed: ada, bob\n" in recorded
+
+
+def test_a_step_that_fails_is_said_to_have_stopped():
+    display = Display(Console(file=io.StringIO()))
+    with pytest.raises(KeyError), display.step(2, 3, STEPS[1]):
+        raise KeyError
+    assert "STOPPED at step open (2 of 3)" in display.recording()
+    assert "done:" not in display.recording()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_secret_is_shown_and_nowhere_else(terminal):
+    screen = io.StringIO()
+    console = Console(file=screen, record=True, force_terminal=terminal, _environ={"TERM": "xterm"})
+    display = Display(console)
+    display.show_secret(["academic acid"])
+    display.draw("## ##", "a QR code")
+    assert "academic acid" in screen.getvalue()
+    assert "## ##" in screen.getvalue()
+    display.wipe()
+    after = screen.getvalue().split("academic acid")[1]
+    assert "\x1b[3J" in after if terminal else after.count("\n") > 100
+    for kept in (display.recording(), console.export_text()):
+        assert "academic" not in kept
+        assert "##" not in kept
+    assert "(a QR code was shown)" in display.recording()
+
+
+def test_a_question_is_remembered_with_what_was_typed():
+    display = Display(Console(file=io.StringIO()))
+    display.ask("who signs? [1]")
+    display.typed("2\x1b")
+    assert display.recording() == "who signs? [1] 2\\x1b\n"
