@@ -1,0 +1,31 @@
+"""`sealkeeper ceremony report`: the report of a bundle for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ca_server.core.archive import MAX_ARCHIVE_BYTES, unpack
+from ceremony.bundle import check_bundle
+from ceremony.folder import place, read_file
+from ceremony.report.facts import gather
+from ceremony.report.html import render
+from ceremony.report.pdf import to_pdf
+
+_OUT = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=_OUT, required=True, help="Where the HTML goes: one file that needs no other.")
+@click.option("--pdf", type=_OUT, help="Where the same report goes as PDF/A; needs the extra 'pdf'.")
+def report(bundle: Path, out: Path, pdf: Path | None) -> None:
+    """Write the report of a bundle for people, once the bundle is verified."""
+    data = read_file(bundle, MAX_ARCHIVE_BYTES)
+    checked = check_bundle(data)
+    html = render(gather(unpack(data), checked.sha256))
+    pages = None if pdf is None else to_pdf(html)
+    place(out, html.encode())
+    if pdf is not None and pages is not None:
+        place(pdf, pages)

@@ -1,0 +1,157 @@
+"""All that a report says, taken out of the files of a bundle that was verified before."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ca_server.core.ceremony.closing import Closing, parse_closing
+from ca_server.core.ceremony.transcript import Event, Line, parse_transcript
+from ca_server.core.strict_json import parse_json
+from ceremony.report.attendance import Person, people_of
+from ceremony.report.papers import CertificateFacts, CRLFacts, certificates_in, crls_in
+from ceremony.report.story import Story, members_of, tell
+from ceremony.words import to_words
+
+MAX_SHOWN = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A SHA-256 as people compare it: on a screen, and read aloud."""
+
+    name: str
+    hex: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record of the bundle, such as a key or a device: its name, and each of its members as text."""
+
+    name: str
+    members: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A file that is shown as it is; `cut` where it is longer than what is shown."""
+
+    path: str
+    text: str
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A file of the bundle."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A whole report."""
+
+    title: str
+    closing: Closing
+    opening: Mapping[str, str]
+    digests: tuple[Digest, ...]
+    policy: Mapping[str, str]
+    story: Story
+    people: tuple[Person, ...]
+    demands: tuple[Entry, ...]
+    devices: tuple[Entry, ...]
+    keys: tuple[Entry, ...]
+    certificates: tuple[CertificateFacts, ...]
+    crls: tuple[CRLFacts, ...]
+    inventories: tuple[Entry, ...]
+    lints: tuple[Text, ...]
+    answers: tuple[Entry, ...]
+    files: tuple[FileFacts, ...]
+
+
+def gather(files: Mapping[str, bytes], bundle_sha256: str) -> Facts:
+    """The facts of a verified bundle; `bundle_sha256` is its hex digest.
+
+    Raises:
+        CaError: a part has not its form, which verification would have found.
+    """
+    lines = parse_transcript(files["transcript.jsonl"])
+    closing = parse_closing(files["closing.txt"])
+    script = tomllib.loads(files["script.toml"].decode())
+    steps = {str(each.get("id")): str(each.get("do")) for each in script.get("steps", [])}
+    opening = lines[0].data
+    return Facts(
+        title=str(script.get("title", closing.ceremony)),
+        closing=closing,
+        opening=members_of(opening.get("tool", {})),
+        digests=tuple(_digests(closing, bundle_sha256)),
+        policy=members_of(script.get("policy", {})),
+        story=tell(lines, steps),
+        people=people_of(lines, files),
+        demands=tuple(_entries(opening.get("roles", {}))),
+        devices=tuple(_devices(lines)),
+        keys=tuple(_keys(files)),
+        certificates=tuple(certificates_in(files)),
+        crls=tuple(crls_in(files)),
+        inventories=tuple(_inventories(lines)),
+        lints=tuple(_text(path, files[path]) for path in sorted(files) if path.startswith("lints/")),
+        answers=tuple(_answers(lines)),
+        files=tuple(
+            FileFacts(path, len(files[path]), hashlib.sha256(files[path]).hexdigest())
+            for path in sorted(files)
+        ),
+    )
+
+
+def _digests(closing: Closing, bundle_sha256: str) -> Iterator[Digest]:
+    named = {
+        "bundle": bundle_sha256,
+        "script": closing.script_sha256,
+        "roster": closing.roster_sha256,
+        "transcript at the close": closing.head_sha256,
+    }
+    for name, value in named.items():
+        yield Digest(name, value, " ".join(to_words(value)))
+
+
+def _entries(table: Mapping[str, Any]) -> Iterator[Entry]:
+    for name in sorted(table):
+        yield Entry(name, members_of(table[name]))
+
+
+def _devices(lines: Sequence[Line]) -> Iterator[Entry]:
+    """Each device as it described itself when it was opened."""
+    for line in lines:
+        bound = line.data.get("binding")
+        if isinstance(bound, dict):
+            yield from _entries(bound)
+
+
+def _keys(files: Mapping[str, bytes]) -> Iterator[Entry]:
+    for key in parse_json(files["keys.json"]) if "keys.json" in files else ():
+        yield Entry(str(key.get("label")), members_of(key))
+
+
+def _inventories(lines: Sequence[Line]) -> Iterator[Entry]:
+    for line in lines:
+        if line.event is Event.DONE and "inventory" in line.data:
+            yield Entry(line.step, members_of(line.data))
+
+
+def _answers(lines: Sequence[Line]) -> Iterator[Entry]:
+    """What people answered, such as the numbers of bags and the digest of the boot image."""
+    for line in lines:
+        if line.event is Event.DONE and "answers" in line.data:
+            yield Entry(line.step, members_of(line.data["answers"]))
+
+
+def _text(path: str, data: bytes) -> Text:
+    text = data.decode(errors="replace")
+    return Text(path, text[:MAX_SHOWN], len(text) > MAX_SHOWN)
