@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ca_server.core.ceremony.closing import Closing, parse_closing
+from ca_server.core.ceremony.roster import parse_roster
 from ca_server.core.ceremony.transcript import Event, Line, parse_transcript
 from ca_server.core.strict_json import parse_json
-from ceremony.report.attendance import Person, people_of
 from ceremony.report.papers import CertificateFacts, CRLFacts, certificates_in, crls_in
+from ceremony.report.people import Attendant, attendants
 from ceremony.report.story import Story, members_of, tell
 from ceremony.words import to_words
 
@@ -34,6 +35,16 @@ class Entry:
 
     name: str
     members: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The objects of a device, each with True where the list before had it not; `lost` counts the reverse."""
+
+    step: str
+    device: str
+    objects: tuple[tuple[Entry, bool], ...]
+    lost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +75,14 @@ class Facts:
     digests: tuple[Digest, ...]
     policy: Mapping[str, str]
     story: Story
-    people: tuple[Person, ...]
+    people: tuple[Attendant, ...]
     demands: tuple[Entry, ...]
     devices: tuple[Entry, ...]
     keys: tuple[Entry, ...]
     certificates: tuple[CertificateFacts, ...]
     crls: tuple[CRLFacts, ...]
-    inventories: tuple[Entry, ...]
+    inventories: tuple[Inventory, ...]
     lints: tuple[Text, ...]
-    answers: tuple[Entry, ...]
     files: tuple[FileFacts, ...]
 
 
@@ -94,15 +104,14 @@ def gather(files: Mapping[str, bytes], bundle_sha256: str) -> Facts:
         digests=tuple(_digests(closing, bundle_sha256)),
         policy=members_of(script.get("policy", {})),
         story=tell(lines, steps),
-        people=people_of(lines, files),
+        people=attendants(lines, files, parse_roster(files["roster.json"]), closing.mode),
         demands=tuple(_entries(opening.get("roles", {}))),
         devices=tuple(_devices(lines)),
         keys=tuple(_keys(files)),
         certificates=tuple(certificates_in(files)),
         crls=tuple(crls_in(files)),
-        inventories=tuple(_inventories(lines)),
+        inventories=tuple(_inventories(lines, files, steps)),
         lints=tuple(_text(path, files[path]) for path in sorted(files) if path.startswith("lints/")),
-        answers=tuple(_answers(lines)),
         files=tuple(
             FileFacts(path, len(files[path]), hashlib.sha256(files[path]).hexdigest())
             for path in sorted(files)
@@ -127,11 +136,12 @@ def _entries(table: Mapping[str, Any]) -> Iterator[Entry]:
 
 
 def _devices(lines: Sequence[Line]) -> Iterator[Entry]:
-    """Each device as it described itself when it was opened."""
+    """Each device as it described itself when it was opened first."""
+    bound: dict[str, Any] = {}
     for line in lines:
-        bound = line.data.get("binding")
-        if isinstance(bound, dict):
-            yield from _entries(bound)
+        if line.event is Event.DONE:
+            bound = {**line.data["result"].get("binding", {}), **bound}
+    yield from _entries(bound)
 
 
 def _keys(files: Mapping[str, bytes]) -> Iterator[Entry]:
@@ -139,17 +149,21 @@ def _keys(files: Mapping[str, bytes]) -> Iterator[Entry]:
         yield Entry(str(key.get("label")), members_of(key))
 
 
-def _inventories(lines: Sequence[Line]) -> Iterator[Entry]:
+def _inventories(
+    lines: Sequence[Line], files: Mapping[str, bytes], steps: Mapping[str, str]
+) -> Iterator[Inventory]:
+    """The lists of objects, in their order; what a device did not have the time before is told apart."""
+    known: dict[str, set[str]] = {}
     for line in lines:
-        if line.event is Event.DONE and "inventory" in line.data:
-            yield Entry(line.step, members_of(line.data))
-
-
-def _answers(lines: Sequence[Line]) -> Iterator[Entry]:
-    """What people answered, such as the numbers of bags and the digest of the boot image."""
-    for line in lines:
-        if line.event is Event.DONE and "answers" in line.data:
-            yield Entry(line.step, members_of(line.data["answers"]))
+        if line.event is Event.DONE and steps.get(line.step) == "hsm.inventory":
+            device = str(line.data["result"]["hsm"])
+            found = parse_json(files[f"evidence/{line.step}.json"])
+            entries = [Entry(str(each.get("label")), members_of(each)) for each in found]
+            now = {str(each.members) for each in entries}
+            before = known.get(device, now)
+            known[device] = now
+            objects = tuple((each, str(each.members) not in before) for each in entries)
+            yield Inventory(line.step, device, objects, len(before - now))
 
 
 def _text(path: str, data: bytes) -> Text:

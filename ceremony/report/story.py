@@ -16,13 +16,17 @@ _MOMENTS = frozenset({Event.GATE, Event.DEVIATION, Event.PAUSE, Event.RESUME, Ev
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One step, in milliseconds since the ceremony was opened; `ended_ms` is None where it never ended."""
+    """One step, in milliseconds since the ceremony was opened; `ended_ms` is None where it never ended.
+
+    `result` is what the transcript has of it, answers of people such as the numbers of bags among it.
+    """
 
     step: str
     does: str
     started_ms: int
     ended_ms: int | None
     attempts: int
+    result: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,7 @@ def _spans(lines: Sequence[Line], at: Sequence[int], verbs: Mapping[str, str]) -
             started_ms=at[own[0]],
             ended_ms=at[done[-1]] if done else None,
             attempts=sum(lines[number].event is Event.BEGIN for number in own),
+            result=members_of(lines[done[-1]].data["result"]) if done else {},
         )
 
 

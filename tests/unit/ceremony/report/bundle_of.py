@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import textwrap
 from datetime import UTC, datetime, timedelta
 
 import rfc8785
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from ca_server.core.ceremony.closing import Closing, Present, is_listed, make_closing
+from ca_server.core.ceremony.demands import RoleName
+from ca_server.core.ceremony.ssh_wire import write_string
+from ca_server.core.ceremony.statement import Gate, Statement
 from ca_server.core.ceremony.transcript import Outcome, line_digest, make_line
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
-STATEMENT = "gates/0001-open-key-officer-ada.txt"
+STATEMENT = "gates/0000-open-key-officer-ada.txt"
+DOMAIN = "example.com"
 
 
 def sha256(data: bytes) -> str:
@@ -95,8 +101,18 @@ def make_files(text: str = "Ada Lovelace", mode: str = "rehearsal") -> dict[str,
     root = certificate(text[:64], 7300)
     title = rfc8785.dumps(text).decode()
     script = f'id = "first"\ntitle = {title}\n[[steps]]\nid = "make"\ndo = "key.generate"\n'.encode()
-    persons = [{"id": "ada", "keys": [_key("AAAA")], "name": text}]
-    roster = {"domain": "example.com", "format": "ceremony-roster/v1", "groups": {"green": ["ada"]}}
+    for step in ("before", "after"):
+        script += f'[[steps]]\nid = "{step}"\ndo = "hsm.inventory"\n'.encode()
+    key = ed25519.Ed25519PrivateKey.generate()
+    listed = {
+        "kept_in": "file" if mode == "rehearsal" else "smartcard",
+        "public_key": f"ssh-ed25519 {base64.b64encode(_blob(key)).decode()}",
+        "use": mode,
+        "valid_until": "2028-01-01T00:00:00Z",
+    }
+    name = text if text.isprintable() else "Ada <script>alert(2)</script>"
+    persons = [{"id": "ada", "keys": [listed], "name": name}]
+    roster = {"domain": DOMAIN, "format": "ceremony-roster/v1", "groups": {"green": ["ada"]}}
     files = {
         "script.toml": script,
         "roster.json": rfc8785.dumps({**roster, "persons": persons, "previous": None, "sequence": 1}),
@@ -106,21 +122,50 @@ def make_files(text: str = "Ada Lovelace", mode: str = "rehearsal") -> dict[str,
         "keys.json": rfc8785.dumps([{"label": text, "never_extractable": True, "type": "ec-p384"}]),
         "lints/root-r1.json": rfc8785.dumps({"finding": text}),
         "inputs/old": b"no certificate",
-        STATEMENT: f"title\nperson: ada\nsubject: tbs/root.tbs\nsubject-sha256: {'ab' * 32}\n".encode(),
-        STATEMENT + ".sig": b"signature",
+        "evidence/before.json": rfc8785.dumps([{"label": "old", "id": "01", "type": "ec-p256"}]),
+        "evidence/after.json": rfc8785.dumps([{"label": text, "id": "02", "type": "ec-p384"}]),
     }
+    namespace = f"{'ceremony' if mode == 'production' else 'ceremony-rehearsal'}@{DOMAIN}"
+    files[STATEMENT] = _statement(files, mode)
+    files[STATEMENT + ".sig"] = _sshsig(key, namespace, files[STATEMENT])
     files["transcript.jsonl"] = b"".join(_transcript(files, text, mode).lines)
     files["closing.txt"] = _closing(files, text, mode)
     return files
 
 
-def _key(blob: str) -> dict:
-    return {
-        "kept_in": "file",
-        "public_key": f"ssh-ed25519 {blob}",
-        "use": "rehearsal",
-        "valid_until": "2028-01-01T00:00:00Z",
-    }
+def _blob(key: ed25519.Ed25519PrivateKey) -> bytes:
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return write_string(b"ssh-ed25519") + write_string(public)
+
+
+def _sshsig(key: ed25519.Ed25519PrivateKey, namespace: str, message: bytes) -> bytes:
+    """A signature as `ssh-keygen -Y sign` makes it (PROTOCOL.sshsig)."""
+    parts = [namespace.encode(), b"", b"sha512"]
+    to_sign = b"".join(map(write_string, [*parts, hashlib.sha512(message).digest()]))
+    signature = write_string(b"ssh-ed25519") + write_string(key.sign(b"SSHSIG" + to_sign))
+    blob = b"SSHSIG\0\0\0\1" + b"".join(map(write_string, [_blob(key), *parts, signature]))
+    lines = textwrap.wrap(base64.b64encode(blob).decode(), 70)
+    return "\n".join(["-----BEGIN SSH SIGNATURE-----", *lines, "-----END SSH SIGNATURE-----", ""]).encode()
+
+
+def _statement(files: dict[str, bytes], mode: str) -> bytes:
+    return Statement(
+        ceremony="first",
+        kind="root-generate",
+        mode=mode,
+        gate=Gate.OPEN,
+        step="open",
+        script_sha256=sha256(files["script.toml"]),
+        roster_sha256=sha256(files["roster.json"]),
+        subject="tbs/root.tbs",
+        subject_sha256="ab" * 32,
+        transcript_sequence=0,
+        transcript_sha256="00" * 32,
+        person="ada",
+        role=RoleName.KEY_OFFICER,
+        nonce="12" * 16,
+        time=NOON,
+    ).text()
 
 
 def _transcript(files: dict[str, bytes], text: str, mode: str) -> Transcript:
@@ -144,15 +189,21 @@ def _transcript(files: dict[str, bytes], text: str, mode: str) -> Transcript:
         "signature_sha256": sha256(files[STATEMENT + ".sig"]),
         "key_sha256": "ef" * 32,
     }
+    device = {"vault": {"label": "REHEARSAL-vault", "serial": "4711"}}
     signature = {"input": "tbs/root.tbs", "input_sha256": "ab" * 32, "output": "30", "released": True}
     story.add("opened", opening, at=0)
     story.add("gate", gate, at=60, step="open", actor="ada")
+    story.add("done", {"result": {"binding": device}, "files": {}}, at=60, step="login")
+    story.add("done", {"result": {"hsm": "vault", "objects": 1}, "files": {}}, at=61, step="before")
     story.add("begin", {"effect": "once", "attempt": 1}, at=61, step="make")
     story.add("effect", signature, at=62, step="make")
     story.add("deviation", {"text": text, "decision": text, "by": "ada"}, at=63, step="make", actor="ada")
     story.add("pause", {}, at=70, step="make")
     story.add("resume", {"found": {}}, at=3670, step="make", mono=5)
-    story.add("done", {"inventory": {"vault": [text]}}, at=3671, step="make", mono=1005)
+    story.add("done", {"result": {"bag": text}, "files": {}}, at=3671, step="make", mono=1005)
+    story.add(
+        "done", {"result": {"hsm": "vault", "objects": 1}, "files": {}}, at=3672, step="after", mono=2005
+    )
     return story
 
 
