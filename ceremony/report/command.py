@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from ca_server.core.archive import MAX_ARCHIVE_BYTES, unpack
-from ceremony.bundle import check_bundle
+from ca_server.core.archive import MAX_ARCHIVE_BYTES
+from ca_server.core.ceremony.verify import verify_bundle
 from ceremony.folder import place, read_file
 from ceremony.report.facts import gather
 from ceremony.report.html import render
@@ -22,9 +22,8 @@ _OUT = click.Path(dir_okay=False, path_type=Path)
 @click.option("--pdf", type=_OUT, help="Where the same report goes as PDF/A; needs the extra 'pdf'.")
 def report(bundle: Path, out: Path, pdf: Path | None) -> None:
     """Write the report of a bundle for people, once the bundle is verified."""
-    data = read_file(bundle, MAX_ARCHIVE_BYTES)
-    checked = check_bundle(data)
-    html = render(gather(unpack(data), checked.sha256))
+    verified = verify_bundle(read_file(bundle, MAX_ARCHIVE_BYTES)).bundle
+    html = render(gather(verified.files, verified.sha256))
     pages = None if pdf is None else to_pdf(html)
     place(out, html.encode())
     if pdf is not None and pages is not None:
