@@ -7,7 +7,7 @@ A later ceremony brings a part only: what stands above it is already known to wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -126,56 +126,16 @@ def check_hierarchy(bundle: Bundle, known: Mapping[str, x509.Certificate] | None
 
 
 def _brought(bundle: Bundle) -> dict[str, x509.Certificate]:
-    """Authority id -> the certificate among the inputs that can be meant, for each that the bundle lacks."""
-    manifest = bundle.manifest
-    own = {each.id for each in manifest.authorities}
-    wanted = [(each.issuer, bundle.files[each.certificate]) for each in manifest.authorities]
-    wanted += [(each.issuer, bundle.files[each.path]) for each in manifest.certificates if each.issuer]
-    wanted += [(each.authority, bundle.files[each.certificate]) for each in manifest.responders]
-    wanted += [(each.authority, bundle.files[each.path]) for each in manifest.crls]
-    inputs = [data for path, data in sorted(bundle.files.items()) if path.startswith("inputs/")]
-    candidates = [each for each in map(_certificate_of, inputs) if each is not None]
+    """The certificates among the inputs, by the input's name, which is the id of the authority it is of."""
     found: dict[str, x509.Certificate] = {}
-    for authority, data in wanted:
-        if authority not in own and authority not in found:
-            signed = next((each for each in candidates if _has_signed(each, data)), None)
-            found |= {authority: signed} if signed else {}
-    subjects = [(each.subject, each.path) for each in manifest.certificates if each.subject]
-    for authority, path in subjects:
-        if authority not in own and authority not in found:
-            same = [each for each in candidates if _same_key(each, bundle.files[path])]
-            found |= {authority: same[0]} if same else {}
+    for path, data in bundle.files.items():
+        pem = data.startswith(b"-----BEGIN CERTIFICATE-----")
+        load = x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate
+        if path.startswith("inputs/"):
+            # Inputs are of many kinds: one that is no certificate is nobody's issuer.
+            with suppress(*_BAD_CONTENT):
+                found[path.removeprefix("inputs/")] = load(data)
     return found
-
-
-def _certificate_of(data: bytes) -> x509.Certificate | None:
-    pem = data.startswith(b"-----BEGIN CERTIFICATE-----")
-    try:
-        return x509.load_pem_x509_certificate(data) if pem else x509.load_der_x509_certificate(data)
-    except _BAD_CONTENT:
-        # Inputs are of many kinds; one that is no certificate cannot be an issuer.
-        return None
-
-
-def _has_signed(issuer: x509.Certificate, data: bytes) -> bool:
-    try:
-        certificate = _certificate_of(data)
-        if certificate is not None:
-            certificate.verify_directly_issued_by(issuer)
-            return True
-        crl = x509.load_der_x509_crl(data)
-        public_key: Any = issuer.public_key()
-        return crl.issuer == issuer.subject and crl.is_signature_valid(public_key)
-    except _BAD_CONTENT:
-        return False
-
-
-def _same_key(known: x509.Certificate, data: bytes) -> bool:
-    certificate = _certificate_of(data)
-    try:
-        return certificate is not None and _key_of(certificate) == _key_of(known)
-    except _BAD_CONTENT:
-        return False
 
 
 def _check_authority(above: _Known, entry: AuthorityEntry) -> CheckedAuthority:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ca_server.core.ceremony.demands import Role, RoleName
 from ca_server.core.document import MAX_DOCUMENT_BYTES
 from ca_server.core.errors import CaError, Kind, refuse
 
@@ -14,19 +15,11 @@ CLOSE = "gate.close"
 
 _Slug = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_Roles = Annotated[tuple[_Slug, ...], Field(strict=False, max_length=16)]
+_RoleName = Annotated[RoleName, Field(strict=False)]
 
 
 class _Facts(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-class RoleDemand(_Facts):
-    """How many persons of a role sign where the script asks for it, and of which group they are."""
-
-    group: _Slug | None = None
-    quorum: Annotated[int, Field(ge=1, le=16)] = 1
-    distinct_from: _Roles = ()
 
 
 class RosterPin(_Facts):
@@ -42,23 +35,31 @@ class KeyFacts(_Facts):
     backup: Annotated[str, Field(max_length=16)] = "none"
 
 
+class InputFacts(_Facts):
+    """A file that is brought into the room, and its digest where the script pins it."""
+
+    name: _Slug
+    sha256: _Digest | None = None
+
+
 class StepFacts(_Facts):
     """One step: its verb, who signs at it, and the document that an approval is about."""
 
     id: _Slug
     do: Annotated[str, Field(max_length=64)]
-    sign_by: _Roles = ()
+    sign_by: Annotated[tuple[_RoleName, ...], Field(strict=False, max_length=len(RoleName))] = ()
     subject: Annotated[str, Field(max_length=64)] | None = None
 
 
 class ScriptFacts(_Facts):
-    """A script without profiles, devices, inputs and outputs."""
+    """A script without profiles, devices and outputs."""
 
     id: _Slug
     kind: _Slug
     roster: RosterPin | None = None
-    roles: Annotated[dict[_Slug, RoleDemand], Field(max_length=16)] = Field(default_factory=dict)
+    roles: dict[_RoleName, Role]
     keys: Annotated[dict[_Slug, KeyFacts], Field(max_length=64)] = Field(default_factory=dict)
+    inputs: Annotated[tuple[InputFacts, ...], Field(strict=False, max_length=64)] = ()
     steps: Annotated[tuple[StepFacts, ...], Field(strict=False, min_length=1, max_length=1000)]
 
 
