@@ -1,129 +1,139 @@
-"""`sealkeeper ceremony`: the script, its check, its rehearsal, its run, and the bundle's check."""
+"""`sealkeeper ceremony`: the script, its check, its rehearsal, its run and its resumption, and the bundle's check."""
 
 from __future__ import annotations
 
-import json
-import re
-from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ca_server.core.archive import MAX_ARCHIVE_BYTES
-from ca_server.core.document import MAX_DOCUMENT_BYTES
-from ca_server.core.errors import CaError, Kind, refuse
-from ca_server.hsm.pkcs11 import open_token
-from ceremony.bundle import check_bundle
-from ceremony.clock import SystemClock
-from ceremony.display import Display
-from ceremony.engine import Outcome, rehearse_in_memory, run_ceremony
-from ceremony.host import check_host, parse_host
-from ceremony.outputs import check_outputs
-from ceremony.plan import Plan, make_plan
-from ceremony.rehearsal import prepare
-from ceremony.script import parse_script
+if TYPE_CHECKING:
+    from ceremony.host import Host
+    from ceremony.plan import Plan
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_PUBLIC_URL = re.compile(r'^public_url = ".*"$', re.MULTILINE)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group()
 def command() -> None:
-    """Run, rehearse and verify key ceremonies."""
+    """Run, rehearse, resume and verify key ceremonies."""
 
 
 @command.command("script")
+@click.argument("kind", default="first-hierarchy")
 @click.option(
     "--public-url", help="Where CRLs and CA certificates will be fetched, such as http://pki.example.com."
 )
-def print_script(public_url: str | None) -> None:
-    """Print the ready script of a first hierarchy, to be edited or run as it is."""
-    text = (files("ceremony") / "scripts" / "first-hierarchy.toml").read_text()
-    if public_url is not None:
-        line = f"public_url = {json.dumps(public_url)}"
-        text = _PUBLIC_URL.sub(lambda _: line, text, count=1)
-        parse_script(text.encode())
-    click.echo(text, nl=False)
+@click.option("--roster", type=_FILE, help="Pin this roster by its SHA-256.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME=FILE", help="Pin an input by its SHA-256.")
+@click.option("--list", "list_kinds", is_flag=True, help="List the kinds instead.")
+def print_script(
+    kind: str, public_url: str | None, roster: Path | None, inputs: tuple[str, ...], *, list_kinds: bool
+) -> None:
+    """Print the ready script of a KIND, to be edited or run as it is."""
+    from ceremony.ready import kinds, ready_script  # noqa: PLC0415 - help needs none of it
+
+    if list_kinds:
+        click.echo("\n".join(kinds()))
+        return
+    click.echo(ready_script(kind, public_url=public_url, roster=roster, inputs=_inputs(inputs)), nl=False)
 
 
 @command.command()
 @click.argument("script", type=_FILE)
 @click.option("--host", "host_file", type=_FILE, help="Check this host file against the script too.")
 def check(script: Path, host_file: Path | None) -> None:
-    """Check a script, and everything that it would make, without opening any HSM."""
+    """Check a script without opening any HSM, and show what it would do."""
+    from ceremony.display import Display  # noqa: PLC0415 - as above
+
     plan = _plan(script)
-    host = parse_host(_read(host_file, MAX_DOCUMENT_BYTES)) if host_file else None
-    if host is not None:
-        check_host(plan.script, host)
-        check_outputs(host)
-    rehearse_in_memory(plan)
-    Display().show_plan(plan, host)
+    host = _host(host_file, plan) if host_file else None
+    Display().show_plan(plan, host.mode if host else None)
     click.echo(plan.sha256)
 
 
 @command.command()
 @click.argument("script", type=_FILE)
 @click.option(
-    "--host", "host_file", type=_FILE, required=True, help="What the script's aliases are on this machine."
+    "--host", "host_file", type=_FILE, required=True, help="What the script's names are on this machine."
 )
-@click.option("--yes", is_flag=True, help="Do not ask before a production ceremony begins.")
-def run(script: Path, host_file: Path, *, yes: bool) -> None:
-    """Run a ceremony on the tokens that the host file names."""
+def run(script: Path, host_file: Path) -> None:
+    """Run a ceremony with the people in the room, on the devices that the host file names."""
+    from ceremony.event import begin  # noqa: PLC0415 - as above
+
     plan = _plan(script)
-    host = parse_host(_read(host_file, MAX_DOCUMENT_BYTES))
-    display = Display()
-    display.show_plan(plan, host)
-    if host.mode == "production" and not yes:
-        answer = click.prompt("Is this the approved script? Type its first eight digits", err=True)
-        if answer != plan.sha256[:8]:
-            raise refuse(
-                Kind.FORBIDDEN, "CEREMONY-CONFIRMATION", "those are not its digits; nothing was begun"
-            )
-    _show_outcome(run_ceremony(plan, host, open_token, display), display)
+    click.echo(begin(plan, _host(host_file, plan)))
 
 
 @command.command()
 @click.argument("script", type=_FILE)
+@click.option("--directory", type=_FOLDER, required=True, help="A new folder.")
 @click.option(
-    "--directory", type=click.Path(file_okay=False, path_type=Path), required=True, help="A new folder."
+    "--room", type=_FOLDER, help="The folder of an earlier rehearsal, whose tokens and officers to use."
 )
-def rehearse(script: Path, directory: Path) -> None:
-    """Run a ceremony on SoftHSM tokens of its own, in a new folder."""
+@click.option(
+    "--input", "inputs", multiple=True, metavar="NAME=FILE", help="A file that the script asks for."
+)
+@click.option("--by-hand", is_flag=True, help="Ask at the terminal instead of practice officers.")
+def rehearse(
+    script: Path, directory: Path, room: Path | None, inputs: tuple[str, ...], *, by_hand: bool
+) -> None:
+    """Run a ceremony on SoftHSM tokens with practice officers, in a new folder."""
+    from ceremony.clock import SystemClock  # noqa: PLC0415 - as above
+    from ceremony.event import begin  # noqa: PLC0415
+    from ceremony.rehearsal import prepare  # noqa: PLC0415
+
     plan = _plan(script)
-    display = Display()
-    host = prepare(plan.script, directory)
-    display.show_plan(plan, host)
-    _show_outcome(run_ceremony(plan, host, open_token, display), display)
+    host = prepare(plan.script, directory, room=room, inputs=_inputs(inputs), now=SystemClock().now())
+    click.echo(begin(plan, host, by_hand=by_hand))
 
 
 @command.command()
-@click.argument("bundle", type=_FILE)
-@click.option("--sha256", help="The digest that the ceremony showed.")
-def verify(bundle: Path, sha256: str | None) -> None:
-    """Check a bundle: archive, digests, keys, chains, CRL, lints, and its own digest if given."""
-    checked = check_bundle(_read(bundle, MAX_ARCHIVE_BYTES))
-    if sha256 is not None and sha256.lower() != checked.sha256:
-        raise refuse(
-            Kind.CONFLICT, "BUNDLE-DIGEST", f"the bundle's SHA-256 is {checked.sha256}, not {sha256}"
-        )
-    Display().show_bundle(checked)
-    click.echo(checked.sha256)
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--by-hand", is_flag=True, help="Ask at the terminal instead of practice officers.")
+def resume(directory: Path, *, by_hand: bool) -> None:
+    """Go on with the ceremony in DIRECTORY where its transcript ends."""
+    from ceremony.event import go_on  # noqa: PLC0415 - as above
+
+    click.echo(go_on(directory, by_hand=by_hand))
+
+
+@command.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--reason", required=True, help="Why it ends here, for the transcript.")
+@click.option("--by-hand", is_flag=True, help="Ask at the terminal instead of practice officers.")
+def abort(directory: Path, reason: str, *, by_hand: bool) -> None:
+    """End the ceremony in DIRECTORY where it is, with a signed close."""
+    from ceremony.event import end  # noqa: PLC0415 - as above
+
+    click.echo(end(directory, reason, by_hand=by_hand))
 
 
 def _plan(script: Path) -> Plan:
-    return make_plan(_read(script, MAX_DOCUMENT_BYTES), SystemClock().now())
+    from ca_server.core.document import MAX_DOCUMENT_BYTES  # noqa: PLC0415 - as above
+    from ceremony.folder import read_file  # noqa: PLC0415
+    from ceremony.plan import make_plan  # noqa: PLC0415
+
+    return make_plan(read_file(script, MAX_DOCUMENT_BYTES))
 
 
-def _read(path: Path, limit: int) -> bytes:
-    """At most one byte more than the limit, so that the reader of the document refuses what is larger."""
-    try:
-        with path.open("rb") as file:
-            return file.read(limit + 1)
-    except OSError as error:
-        raise CaError(Kind.NOT_FOUND, f"cannot read {path}: {error.strerror}") from error
+def _host(path: Path, plan: Plan) -> Host:
+    from ca_server.core.document import MAX_DOCUMENT_BYTES  # noqa: PLC0415 - as above
+    from ceremony.folder import read_file  # noqa: PLC0415
+    from ceremony.host import check_host, parse_host  # noqa: PLC0415
+
+    host = parse_host(read_file(path, MAX_DOCUMENT_BYTES))
+    check_host(plan.script, host)
+    return host
 
 
-def _show_outcome(outcome: Outcome, display: Display) -> None:
-    display.show_bundle(check_bundle(outcome.bundle.read_bytes()))
-    click.echo(f"the API server's key is in {outcome.api_server_key}", err=True)
-    click.echo(outcome.bundle)
+def _inputs(given: tuple[str, ...]) -> dict[str, Path]:
+    """NAME=FILE pairs by name."""
+    pairs = [each.partition("=") for each in given]
+    for name, _, path in pairs:
+        if not name or not Path(path).is_file():
+            raise click.BadParameter(
+                f"{name}={path}: give NAME=FILE, and a file that is there", param_hint="--input"
+            )
+    return {name: Path(path) for name, _, path in pairs}

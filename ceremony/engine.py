@@ -1,165 +1,183 @@
-"""Runs a plan: first in memory, then on the host's tokens, and lets go of the outputs at the very end."""
+"""Runs a script in a room: step after step, each announced before it is done, and the close at the end.
+
+What happened is read from the transcript alone, so that going on after a crash is running again.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
 
-from ca_server.core.bundle import REHEARSAL_PREFIX
-from ca_server.core.errors import CaError, Kind, Violation, refuse
-from ca_server.core.signatures import default_algorithm
-from ca_server.hsm.mechanisms import generation, signing
-from ca_server.hsm.port import KeyStore, SignatureUnknown, TokenRecord
-from ca_server.hsm.settings import TokenSettings
-from ca_server.hsm.software import SoftwareKeyStore
-from ceremony.bundle import make_bundle
-from ceremony.display import Display
-from ceremony.host import Host, check_host
-from ceremony.outputs import check_outputs, release
-from ceremony.plan import Plan
-from ceremony.room import Room, Step, Token
-
-OpenToken = Callable[[TokenSettings], KeyStore]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a ceremony left: the bundle, its digest to be read aloud, and the server's key."""
-
-    bundle: Path
-    sha256: str
-    api_server_key: Path
+from ca_server.core.ceremony.statement import Gate
+from ca_server.core.ceremony.transcript import Event, Outcome
+from ca_server.core.clock import to_text
+from ca_server.core.errors import CaError, Kind, refuse
+from ca_server.hsm.port import SignatureUnknown
+from ceremony.attendance import attendance
+from ceremony.close import close_ceremony
+from ceremony.failure import ADVICE, Failure, Stopped, failure_of
+from ceremony.gates import Subject, hold_gate
+from ceremony.opening import check_unchanged
+from ceremony.people import Aborted, Deviated, Paused
+from ceremony.room import Room
+from ceremony.state import begun, done_steps, ended
+from ceremony.steps.gates import CloseGate, OpenGate
+from ceremony.steps.verb import Effect, Verb
 
 
-def rehearse_in_memory(plan: Plan) -> bytes:
-    """Make everything once with throw-away keys in memory, so that no lint or rule fails after a key is made.
-
-    The bundle that comes of it is good for nothing but tests: its keys are gone.
+def run_ceremony(room: Room) -> Outcome:
+    """Do what the script says and the transcript does not have yet, up to the signed close.
 
     Raises:
-        CaError: a step would fail.
+        CaError: a step stopped; the transcript has its class and rules, and the words say how to go on.
+        Paused: the people want to go on later; the pause is signed.
     """
-    stores = {
-        alias: SoftwareKeyStore(REHEARSAL_PREFIX + alias, unprotected_keys=True)
-        for alias in plan.script.tokens
-    }
-    room = Room({alias: Token(store, store.token()) for alias, store in stores.items()})
-    for step in plan.steps:
-        step.perform(room)
-    return make_bundle(plan, "rehearsal", room)
+    outcome = ended(room.lines)
+    if outcome is None:
+        with _stopping(room):
+            _resume(room)
+            for number, step in enumerate(room.script.steps, 1):
+                _check_limits(room)
+                if isinstance(step, CloseGate):
+                    break
+                if step.id not in done_steps(room.lines) or step.effect is Effect.SESSION:
+                    _do(room, number, step)
+            outcome = _outcome(room)
+            close_ceremony(room, outcome)
+    return outcome
 
 
-def run_ceremony(plan: Plan, host: Host, open_token: OpenToken, display: Display) -> Outcome:
-    """The whole ceremony: all checks, then all steps, then the outputs.
+def abort_ceremony(room: Room, reason: str) -> Outcome:
+    """End a ceremony where it is; the close is signed like any other.
 
     Raises:
-        CaError: it was refused before any effect, or stopped at a step; then nothing was released, and
-            the words say what stays in which token and how to go on.
+        CaError: it has ended already, or the close could not be signed.
     """
-    check_host(plan.script, host)
-    check_outputs(host)
-    rehearse_in_memory(plan)
-    with open_room(plan, host, open_token) as room:
-        display.show_tokens({alias: token.record for alias, token in room.tokens.items()})
-        for number, step in enumerate(plan.steps, 1):
-            with display.step(number, len(plan.steps), step) as result:
-                result(_perform(step, room))
-        return _let_go(plan, host, room)
+    if ended(room.lines) is not None:
+        raise refuse(Kind.CONFLICT, "CEREMONY-ENDED", "this ceremony has ended")
+    outcome = Outcome.ABORTED_DIRTY if _has_effects(room) else Outcome.ABORTED_CLEAN
+    if not any(
+        line.event is Event.STOPPED and line.data["rule_ids"] == ["CEREMONY-ABORTED"] for line in room.lines
+    ):
+        _write_stop(room, Failure.NOTHING_DONE, ["CEREMONY-ABORTED"], reason)
+    close_ceremony(room, outcome)
+    return outcome
 
 
-@contextmanager
-def open_room(plan: Plan, host: Host, open_token: OpenToken) -> Iterator[Room]:
-    """The tokens of a plan, open and fit for it; they are closed again whatever happens.
-
-    Raises:
-        CaError: a token cannot be opened, may not be used in this mode, or holds a key in the place of one
-            that the plan makes.
-    """
-    with ExitStack() as stack:
-        tokens: dict[str, Token] = {}
-        for alias in plan.script.tokens:
-            store = open_token(host.tokens[alias].settings)
-            stack.callback(store.close)
-            tokens[alias] = Token(store, store.token())
-            _require_real(tokens[alias].record, host)
-        _require_mechanisms(plan, tokens)
-        _require_unused(plan, tokens)
-        yield Room(tokens)
+def _do(room: Room, number: int, step: Verb) -> None:
+    room.step, room.written = step.id, {}
+    with room.display.step(number, len(room.script.steps), step) as result:
+        intent = step.intent(room)
+        data = {"effect": step.effect, "attempt": room.tries(step.id) + 1, **room.announced(intent)}
+        _require_same_intent(room, step, data["intent_sha256"])
+        room.journal.add(Event.BEGIN, data, step=step.id)
+        done = _perform(room, step)
+        room.journal.add(Event.DONE, {"result": dict(done.result), "files": dict(room.written)}, step=step.id)
+        result(done.words)
 
 
-def _require_real(token: TokenRecord, host: Host) -> None:
-    device = f"{token.manufacturer} {token.model}".lower()
-    software = "softhsm" in device or "software" in device
-    if software and host.mode == "production" and not host.allow_software_token:
-        raise refuse(
-            Kind.POLICY_REFUSED,
-            "CEREMONY-SOFTWARE-TOKEN",
-            f"token '{token.label}' ({token.manufacturer} {token.model}) keeps its keys in files; "
-            "a production ceremony refuses it unless the host file says allow_software_token = true",
+def _perform(room: Room, step: Verb) -> Any:
+    """A deviation that is written down leaves the step where it was: it is begun again."""
+    while True:
+        try:
+            return step.perform(room)
+        except Deviated as deviation:
+            room.deviate(step.id, deviation)
+
+
+def _require_same_intent(room: Room, step: Verb, digest: str) -> None:
+    """What a token was once asked to do is the only thing that it may be asked again (F1)."""
+    before = [line for line in begun(room.lines, step.id) if line.data["effect"] == Effect.ONCE]
+    if step.effect is Effect.ONCE and any(line.data["intent_sha256"] != digest for line in before):
+        detail = f"{step.id} was begun with something else; only the same may be tried again"
+        raise refuse(Kind.CONFLICT, "CEREMONY-TBS-CHANGED", detail)
+
+
+def _resume(room: Room) -> None:
+    """A second process starts with everything compared and a full quorum: the room may have changed."""
+    if len(room.lines) == 1:
+        return
+    check_unchanged(room)
+    opening = next(step for step in room.script.steps if isinstance(step, OpenGate))
+    if any(line.step == room.script.steps[-1].id for line in room.lines):
+        return
+    open_steps = [line.step for line in room.lines if line.event is Event.BEGIN]
+    unfinished = [step for step in dict.fromkeys(open_steps) if step not in done_steps(room.lines)]
+    room.journal.add(
+        Event.RESUME, {"found": {"unfinished": unfinished, "last": to_text(room.journal.head.utc)}}
+    )
+    if opening.id in done_steps(room.lines):
+        roles = dict.fromkeys(role for _, role in attendance(room.lines[:-1]))
+        room.display.say("going on: everybody signs again, as the room may have changed")
+        hold_gate(
+            room,
+            "-",
+            Gate.RESUME,
+            [role for role in opening.sign_by if role in roles] or list(opening.sign_by),
+            Subject(),
         )
 
 
-def _require_mechanisms(plan: Plan, tokens: Mapping[str, Token]) -> None:
-    violations = []
-    for step in plan.keys:
-        token = tokens[step.token].record
-        algorithm = default_algorithm(step.key_type)
-        needed = {generation(step.key_type).mechanism, signing(step.key_type, algorithm).mechanism}
-        for missing in sorted(needed - token.mechanisms):
-            detail = f"token '{token.label}' has no {missing}, which a {step.key_type} key needs"
-            violations.append(Violation("CEREMONY-MECHANISM", detail, f"/keys/{step.alias}/type"))
-    if violations:
-        detail = "nothing was begun: a token cannot make or use a key of the script"
-        raise CaError(Kind.POLICY_REFUSED, detail, violations=tuple(violations))
+def _check_limits(room: Room) -> None:
+    limit = timedelta(hours=room.script.policy.max_hours)
+    if room.clock.now() - room.lines[0].utc > limit:
+        detail = f"the script allows {room.script.policy.max_hours} hours from the opening"
+        raise refuse(Kind.FORBIDDEN, "CEREMONY-HOURS", detail)
 
 
-def _require_unused(plan: Plan, tokens: Mapping[str, Token]) -> None:
-    violations = []
-    for step in plan.keys:
-        for found in tokens[step.token].store.inventory():
-            if found.label == step.label or found.key_id == step.key_id:
-                place = tokens[step.token].record.label
-                detail = f"token '{place}' holds a key '{found.label}' with id {found.key_id.hex()}"
-                violations.append(Violation("CEREMONY-LABEL-USED", detail, f"/keys/{step.alias}"))
-    if violations:
-        detail = "this ceremony, or another with its labels, has been here. Nothing was changed. "
-        raise CaError(Kind.CONFLICT, detail + _HOW_TO_GO_ON, violations=tuple(violations))
+def _outcome(room: Room) -> Outcome:
+    deviated = any(line.event is Event.DEVIATION for line in room.lines)
+    return Outcome.COMPLETED_WITH_DEVIATIONS if deviated else Outcome.COMPLETED
 
 
-_HOW_TO_GO_ON = (
-    "If an earlier run stopped half-way, destroy those keys with the token's own tool (such as "
-    "pkcs11-tool --delete-object); else give the script a new id and new labels. Then run it again."
-)
+def _has_effects(room: Room) -> bool:
+    once = (line for line in room.lines if line.event is Event.BEGIN)
+    return any(line.data["effect"] == Effect.ONCE for line in once)
 
 
-def _perform(step: Step, room: Room) -> str:
+@contextmanager
+def _stopping(room: Room) -> Iterator[None]:
+    """Whatever ends the process on purpose is in the transcript first."""
     try:
-        return step.perform(room)
+        yield
+    except Paused:
+        _pause(room)
+        raise
+    except Aborted:
+        abort_ceremony(room, "the people ended it")
+        raise
     except SignatureUnknown as error:
-        raise _stopped(step.id, "the token may or may not have signed", room) from error
+        detail = "the token may or may not have signed"
+        raise _stopped(room, Failure.UNCERTAIN, CaError(Kind.UNAVAILABLE, detail)) from error
+    except Stopped as stop:
+        raise _stopped(room, stop.failure, stop.error) from stop
     except CaError as error:
-        raise _stopped(step.id, error.detail, room, error) from error
+        raise _stopped(room, failure_of(error, effect_open=_effect_open(room)), error) from error
 
 
-def _let_go(plan: Plan, host: Host, room: Room) -> Outcome:
-    if room.api_server_key is None:
-        raise RuntimeError("the plan has no step that makes the server's key")
-    try:
-        data = make_bundle(plan, host.mode, room)
-        release(host, room.api_server_key, data)
-    except CaError as error:
-        raise _stopped("export", error.detail, room, error) from error
-    return Outcome(host.bundle, hashlib.sha256(data).hexdigest(), host.api_server_key)
+def _effect_open(room: Room) -> bool:
+    last = [line for line in room.lines if line.event is Event.BEGIN]
+    if not last or last[-1].data["effect"] != Effect.ONCE or last[-1].step in done_steps(room.lines):
+        return False
+    return not any(line.event is Event.EFFECT and line.seq > last[-1].seq for line in room.lines)
 
 
-def _stopped(step: str, detail: str, room: Room, error: CaError | None = None) -> CaError:
-    made = ", ".join(f"'{key.entry.label}' in token '{key.entry.token.label}'" for key in room.keys.values())
-    left = f"These keys were made and stay: {made}. {_HOW_TO_GO_ON}" if made else "No key was made."
-    return CaError(
-        error.kind if error else Kind.INTERNAL,
-        f"the ceremony stopped at step {step}: {detail}. Nothing was released. {left}",
-        violations=error.violations if error else (),
-    )
+def _stopped(room: Room, failure: Failure, error: CaError) -> CaError:
+    _write_stop(room, failure, list(error.rule_ids), error.detail)
+    detail = f"stopped at {room.step} ({failure}): {error.detail}. {ADVICE[failure]}"
+    return CaError(error.kind, detail, violations=error.violations)
+
+
+def _write_stop(room: Room, failure: Failure, rule_ids: list[str], detail: str) -> None:
+    data: Mapping[str, Any] = {"failure": failure, "rule_ids": rule_ids, "detail": detail}
+    room.journal.add(Event.STOPPED, data, step=room.step)
+
+
+def _pause(room: Room) -> None:
+    """A pause is a gate: the witnesses sign where the transcript stands."""
+    room.journal.add(Event.PAUSE, {"outcome": Outcome.SUSPENDED}, step=room.step)
+    roles = list(dict.fromkeys(role for _, role in attendance(room.lines)))
+    if roles:
+        hold_gate(room, "-", Gate.PAUSE, roles, Subject())

@@ -87,25 +87,29 @@ class Binding(Strict):
 
 
 class Host(Strict):
-    """A whole host file."""
+    """A whole host file.
 
-    format: Literal["ceremony-host/v1"]
+    `officers` says with which key file, or handle of a token, `ssh-keygen` signs here for a person; `media`
+    are folders on write-once media; `practice` is a rehearsal's folder of officers who answer by themselves.
+    """
+
+    format: Literal["ceremony-host/v2"]
     mode: Literal["rehearsal", "production"]
     allow_software_token: bool = False
     output_directory: AbsolutePath
-    api_server_key: AbsolutePath
-    tokens: Annotated[dict[Slug, Binding], Field(min_length=1, max_length=MAX_ENTRIES)]
-
-    @property
-    def bundle(self) -> Path:
-        """Where the bundle will stand."""
-        return self.output_directory / "bundle.tar"
+    api_server_key: AbsolutePath | None = None
+    roster: AbsolutePath
+    tokens: Annotated[dict[Slug, Binding], Field(max_length=MAX_ENTRIES)] = {}
+    inputs: Annotated[dict[Slug, AbsolutePath], Field(max_length=MAX_ENTRIES)] = {}
+    officers: Annotated[dict[Slug, AbsolutePath], Field(max_length=MAX_ENTRIES)] = {}
+    media: Annotated[tuple[AbsolutePath, ...], Field(strict=False, max_length=8)] = ()
+    practice: AbsolutePath | None = None
 
 
 def _bindings(script: Script, host: Host) -> Iterator[Violation]:
-    for alias in sorted(set(script.tokens) - host.tokens.keys()):
+    for alias in sorted(set(script.hsm) - host.tokens.keys()):
         yield Violation("CEREMONY-BINDING", f"the script's token '{alias}' is not bound", "/tokens")
-    for alias in sorted(host.tokens.keys() - set(script.tokens)):
+    for alias in sorted(host.tokens.keys() - set(script.hsm)):
         yield Violation("CEREMONY-BINDING", "the script has no such token", f"/tokens/{alias}")
     counts = Counter((each.module, each.label) for each in host.tokens.values())
     for (_, label), count in counts.items():

@@ -20,22 +20,27 @@ class Aborted(Interrupted):
     """The people end the ceremony here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deviated(Exception):  # noqa: N818 - named after what happened
+class Deviated(Exception):
     """Somebody has a deviation to be written down; the question that was open is asked again after it."""
 
-    text: str
-    decision: str
-    by: str
+    def __init__(self, text: str, decision: str, by: str) -> None:
+        super().__init__(text)
+        self.text = text
+        self.decision = decision
+        self.by = by
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Something that only people can see, such as a bag's number; the answer matches `pattern` whole."""
+    """Something that only people can see, such as a bag's number; the answer matches `pattern` whole.
+
+    `example` is one that does; practice officers give it.
+    """
 
     name: str
     words: str
     pattern: str
+    example: str
 
 
 class People(Protocol):

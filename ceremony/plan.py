@@ -1,118 +1,119 @@
-"""From a script to its steps, everything that can be known beforehand checked before any HSM opens."""
+"""Whether a script holds together: every name leads somewhere, nothing is signed unseen, and its kind is kept."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
-from ca_server.core.bundle import certificate_path, crl_path, responder_path
-from ceremony.certificates import issuing_extensions, responder_extensions, root_extensions
-from ceremony.references import check_references
-from ceremony.room import Step
-from ceremony.script import IssuingAuthority, Key, Responder, Script, parse_script
-from ceremony.steps.generate_key import GenerateKey
-from ceremony.steps.make_server_key import MakeServerKey
-from ceremony.steps.sign_certificate import SignCertificate
-from ceremony.steps.sign_crl import SignCRL
-from ceremony.validity import Period, period_of
-from ceremony.validity_rules import check_validities
+from ca_server.core.ceremony.statement import Gate
+from ca_server.core.document import refuse_all
+from ca_server.core.errors import Violation
+from ceremony.kinds import check_kind
+from ceremony.script import Script, parse_script
+from ceremony.steps.gates import ApproveGate, CloseGate, OpenGate
+from ceremony.steps.lint import Lint
+from ceremony.steps.sign import Sign
+from ceremony.steps.verb import Category, Name, Verb
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A checked script and what it comes to today; the digest is of the bytes that the officers read."""
+    """A checked script; the digest is of the bytes that the officers read."""
 
     source: bytes
     script: Script
-    now: datetime
-    steps: tuple[Step, ...]
 
     @property
     def sha256(self) -> str:
         """The script's digest, to be compared before the ceremony begins."""
         return hashlib.sha256(self.source).hexdigest()
 
-    @property
-    def keys(self) -> tuple[GenerateKey, ...]:
-        """The steps that make keys in tokens."""
-        return tuple(step for step in self.steps if isinstance(step, GenerateKey))
 
-
-def make_plan(source: bytes, now: datetime) -> Plan:
-    """The plan of a script for this moment.
+def make_plan(source: bytes) -> Plan:
+    """The plan of a script.
 
     Raises:
         CaError: malformed, one `CEREMONY-…` rule for each thing that is wrong.
     """
     script = parse_script(source)
-    check_references(script)
-    check_validities(script, now)
-    steps: list[Step] = [_generate(script, alias, key) for alias, key in script.keys.items()]
-    steps.append(_sign_root(script, now))
-    steps += [_sign_issuing(script, authority, now) for authority in script.issuing]
-    steps += [_sign_responder(script, responder, now) for responder in script.responders]
-    steps.append(_sign_crl(script, now))
-    server = script.api_server
-    steps.append(MakeServerKey("api-server", server.key_type, server.dns_names, server.ip_addresses))
-    return Plan(source, script, now, tuple(steps))
+    violations = (*_ids(script), *_order(script), *_names(script), *_roles(script), *check_kind(script))
+    if violations:
+        raise refuse_all("script", tuple(violations))
+    return Plan(source, script)
 
 
-def _generate(script: Script, alias: str, key: Key) -> GenerateKey:
-    return GenerateKey(f"key.{alias}", script.id, alias, key.token, key.type, key.label)
+def _ids(script: Script) -> Iterator[Violation]:
+    seen: set[str] = set()
+    for index, step in enumerate(script.steps):
+        if step.id in seen:
+            yield Violation("CEREMONY-ID-REPEATED", f"two steps are called '{step.id}'", f"/steps/{index}/id")
+        seen.add(step.id)
+    if len({each.name for each in script.inputs}) != len(script.inputs):
+        yield Violation("CEREMONY-ID-REPEATED", "an input is named twice", "/inputs")
 
 
-def _sign_root(script: Script, now: datetime) -> SignCertificate:
-    root = script.root
-    return SignCertificate(
-        id=f"authority.{root.id}",
-        path=certificate_path(root.id),
-        subject=root.subject.name(),
-        key=root.key,
-        issuer=None,
-        issuer_key=root.key,
-        issuer_token=script.keys[root.key].token,
-        period=period_of(root, now),
-        extensions=root_extensions(root),
-    )
+def _order(script: Script) -> Iterator[Violation]:
+    """Opened by a gate and closed by one; each signature after a lint and an approval of its document."""
+    steps = script.steps
+    if [type(step) for step in steps].count(OpenGate) != 1 or not _opens(steps):
+        yield Violation(
+            "CEREMONY-GATE", "one gate.open comes before every step that touches a device", "/steps"
+        )
+    if [type(step) for step in steps].count(CloseGate) != 1 or not isinstance(steps[-1], CloseGate):
+        yield Violation("CEREMONY-GATE", "the one gate.close is the last step", "/steps")
+    for index, step in enumerate(steps):
+        if isinstance(step, Sign):
+            before = steps[:index]
+            linted = any(isinstance(each, Lint) and each.subject == step.subject for each in before)
+            approved = any(isinstance(each, ApproveGate) and each.subject == step.subject for each in before)
+            if not (linted and approved):
+                detail = f"'{step.subject}' is signed before it was linted and approved"
+                yield Violation("CEREMONY-GATE", detail, f"/steps/{index}")
 
 
-def _sign_issuing(script: Script, authority: IssuingAuthority, now: datetime) -> SignCertificate:
-    root = script.root
-    return SignCertificate(
-        id=f"authority.{authority.id}",
-        path=certificate_path(authority.id),
-        subject=authority.subject.name(),
-        key=authority.key,
-        issuer=certificate_path(root.id),
-        issuer_key=root.key,
-        issuer_token=script.keys[root.key].token,
-        period=period_of(authority, now),
-        extensions=issuing_extensions(authority, root.id, script.publication),
-    )
+def _opens(steps: tuple[Verb, ...]) -> bool:
+    """Only what looks at the machine may come before the opening."""
+    before = next((steps[:index] for index, each in enumerate(steps) if isinstance(each, OpenGate)), steps)
+    return all(each.do == "environment.verify" for each in before)
 
 
-def _sign_responder(script: Script, responder: Responder, now: datetime) -> SignCertificate:
-    authority = next(each for each in script.issuing if each.id == responder.authority)
-    return SignCertificate(
-        id=f"responder.{responder.authority}",
-        path=responder_path(responder.authority),
-        subject=responder.subject.name(),
-        key=responder.key,
-        issuer=certificate_path(authority.id),
-        issuer_key=authority.key,
-        issuer_token=script.keys[authority.key].token,
-        period=period_of(responder, now),
-        extensions=responder_extensions(authority.id, script.publication),
-    )
+def _names(script: Script) -> Iterator[Violation]:
+    known = {
+        Category.HSM: set(script.hsm),
+        Category.KEY: {alias for alias, key in script.keys.items() if key.existing},
+        Category.PROFILE: set(script.profiles),
+        Category.CRL: set(script.crls),
+        Category.INPUT: {each.name for each in script.inputs},
+        Category.SHARES: set(script.shares),
+        Category.DOCUMENT: set(),
+        Category.CERTIFICATE: set(),
+        Category.FILE: set(),
+    }
+    for alias, key in script.keys.items():
+        if key.hsm not in script.hsm:
+            yield Violation("CEREMONY-REFERENCE", f"there is no device '{key.hsm}'", f"/keys/{alias}/hsm")
+    made: list[Name] = []
+    for index, step in enumerate(script.steps):
+        for name in step.reads():
+            if name.name not in known[name.category]:
+                detail = f"there is no {name.category} '{name.name}' here"
+                yield Violation("CEREMONY-REFERENCE", detail, f"/steps/{index}/{name.field}")
+        for name in step.makes():
+            if any(each.category == name.category and each.name == name.name for each in made):
+                detail = f"{name.category} '{name.name}' is made twice"
+                yield Violation("CEREMONY-ID-REPEATED", detail, f"/steps/{index}/{name.field}")
+            made.append(name)
+            known[name.category].add(name.name)
 
 
-def _sign_crl(script: Script, now: datetime) -> SignCRL:
-    root = script.root
-    return SignCRL(
-        id=f"crl.{root.id}",
-        path=crl_path(root.id),
-        issuer=certificate_path(root.id),
-        issuer_key=root.key,
-        period=Period(now, now + root.crl.lifetime),
-    )
+def _roles(script: Script) -> Iterator[Violation]:
+    for index, step in enumerate(script.steps):
+        for role in step.signers():
+            if role not in script.roles:
+                yield Violation("CEREMONY-REFERENCE", f"there is no role '{role}'", f"/steps/{index}/sign_by")
+    opening = next((set(each.sign_by) for each in script.steps if isinstance(each, OpenGate)), set())
+    closing = set(script.steps[-1].signers())
+    if opening != closing or opening != set(script.roles):
+        detail = f"every role signs {Gate.OPEN} and {Gate.CLOSE}"
+        yield Violation("CEREMONY-GATE", detail, "/steps")

@@ -1,4 +1,8 @@
-"""A room to rehearse in: SoftHSM tokens of its own, random PINs in files, and a host file that binds them."""
+"""A room to rehearse in: SoftHSM tokens, random PINs in files, practice officers, and a host file that binds them.
+
+Several ceremonies can be rehearsed in one room, each in a folder of its own: the root that one made signs the
+CRL that the next one is about.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,14 @@ import json
 import os
 import secrets
 import subprocess
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from ca_server.core.bundle import REHEARSAL_PREFIX
 from ca_server.core.errors import CaError, Kind, refuse
 from ceremony.host import Host, check_host, parse_host
+from ceremony.practice import make_practice_roster
 from ceremony.script import Script
 
 _MODULES = (
@@ -19,50 +26,75 @@ _MODULES = (
     Path("/usr/local/lib/softhsm/libsofthsm2.so"),
 )
 _SECONDS = 30
+PRACTICE = "practice"
+CONFIGURATION = "softhsm2.conf"
 
 
-def prepare(script: Script, directory: Path) -> Host:
-    """Make `directory` with everything that a rehearsal of the script needs, and point SoftHSM at it.
+def prepare(
+    script: Script,
+    directory: Path,
+    *,
+    room: Path | None = None,
+    inputs: Mapping[str, Path],
+    now: datetime,
+) -> Host:
+    """Make `directory` with all that a rehearsal of the script needs, and point SoftHSM at the room's tokens.
 
-    In it afterwards: `softhsm2.conf`, `tokens/`, `pins/ALIAS`, `host.toml`; the ceremony adds `bundle.tar`
-    and `api-server.key`. `SOFTHSM2_CONF` of this process is set.
+    In the room, which is the folder itself unless another one is given: `softhsm2.conf`, `tokens/`, `pins/ALIAS`,
+    `practice/`. In the folder: `host.toml`; the ceremony adds `files/`, `bundle.tar` and `api-server.key`.
 
     Raises:
         CaError: conflict, `CEREMONY-DIRECTORY`; unavailable, SoftHSM is not there or does not work.
     """
     directory = directory.absolute()
+    room = room.absolute() if room else directory
     module = next((path for path in _MODULES if path.exists()), None)
     if module is None:
         raise CaError(Kind.UNAVAILABLE, "SoftHSM is not installed: apt-get install softhsm2")
-    text = _host_file(script, directory, module)
+    text = _host_file(script, directory, room, module, inputs)
     host = parse_host(text.encode())
     check_host(script, host)
-    _make_directory(directory)
-    configuration = directory / "softhsm2.conf"
-    configuration.write_text(
-        f"directories.tokendir = {directory / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n"
-    )
+    _make_directories(directory, room)
+    configuration = room / CONFIGURATION
+    if not configuration.exists():
+        configuration.write_text(
+            f"directories.tokendir = {room / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n"
+        )
     (directory / "host.toml").write_text(text)
-    os.environ["SOFTHSM2_CONF"] = str(configuration)
-    for alias in script.tokens:
-        _make_token(host.tokens[alias].label, directory / "pins" / alias)
+    make_practice_roster(script, room / PRACTICE, now)
+    enter(host)
+    for alias in script.hsm:
+        pin_file = room / "pins" / alias
+        if not pin_file.exists():
+            _make_token(host.tokens[alias].label, pin_file)
     return host
 
 
-def _host_file(script: Script, directory: Path, module: Path) -> str:
+def enter(host: Host) -> None:
+    """Point SoftHSM at the tokens of a rehearsal's room; nothing for any other host."""
+    if host.practice is not None and host.mode == "rehearsal":
+        os.environ["SOFTHSM2_CONF"] = str(host.practice.parent / CONFIGURATION)
+
+
+def _host_file(script: Script, directory: Path, room: Path, module: Path, inputs: Mapping[str, Path]) -> str:
     lines = [
-        'format = "ceremony-host/v1"',
+        'format = "ceremony-host/v2"',
         'mode = "rehearsal"',
         f"output_directory = {_quoted(directory)}",
         f"api_server_key = {_quoted(directory / 'api-server.key')}",
+        f"roster = {_quoted(room / PRACTICE / 'roster.json')}",
+        f"practice = {_quoted(room / PRACTICE)}",
+        f"media = [{_quoted(directory / 'media-1')}, {_quoted(directory / 'media-2')}]",
     ]
-    for alias in script.tokens:
+    if inputs:
+        lines += ["", "[inputs]", *(f"{name} = {_quoted(path.absolute())}" for name, path in inputs.items())]
+    for alias in script.hsm:
         lines += [
             "",
             f"[tokens.{alias}]",
             f"module = {_quoted(module)}",
-            f"label = {_quoted(REHEARSAL_PREFIX + alias)}",
-            f"pin_file = {_quoted(directory / 'pins' / alias)}",
+            f"label = {_quoted(REHEARSAL_PREFIX + (script.hsm[alias].label or alias))}",
+            f"pin_file = {_quoted(room / 'pins' / alias)}",
         ]
     return "\n".join(lines) + "\n"
 
@@ -72,14 +104,15 @@ def _quoted(value: str | Path) -> str:
     return json.dumps(str(value), ensure_ascii=False)
 
 
-def _make_directory(directory: Path) -> None:
+def _make_directories(directory: Path, room: Path) -> None:
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise refuse(
             Kind.CONFLICT,
             "CEREMONY-DIRECTORY",
-            f"{directory} is not empty; rehearse in a new folder, or remove this one first",
+            f"{directory} is not empty; rehearse in a new folder, resume what is in it, or remove it first",
         )
-    for folder in (directory, directory / "tokens", directory / "pins"):
+    media = (directory / "media-1", directory / "media-2")
+    for folder in (directory, room, room / "tokens", room / "pins", *media):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

@@ -1,20 +1,42 @@
-"""What is in the room while a ceremony runs: the open tokens, and what has been made so far.
+"""The room of one ceremony: its folder, its transcript, its people, and the tokens that are open now.
 
-Nothing here is written anywhere before the last step has succeeded.
+Steps meet the world through it alone. What a step must remember it writes to the folder or to the transcript;
+tokens and signers are the only things that live in this process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Literal
 
+import rfc8785
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca_server.core.bundle import KeyEntry, TokenEntry
-from ca_server.core.signatures import KeyType, PublicKey, spki_sha256
-from ca_server.hsm.port import HsmRefused, KeyRecord, KeyStore, Signer, TokenRecord
+from ca_server.core.bundle import KeyEntry
+from ca_server.core.ceremony.demands import RoleName
+from ca_server.core.ceremony.roster import Roster
+from ca_server.core.ceremony.statement import Gate
+from ca_server.core.ceremony.transcript import Event, Line
+from ca_server.core.errors import CaError, Kind, refuse
+from ca_server.core.signatures import KeyType, key_type_of
+from ca_server.hsm.port import KeyStore, Signer, TokenRecord
+from ca_server.hsm.settings import TokenSettings
+from ceremony.attendance import attendance
+from ceremony.clock import RoomClock
+from ceremony.display import Display
+from ceremony.folder import Folder
+from ceremony.host import Host
+from ceremony.journal import Journal
+from ceremony.keys import key_path
+from ceremony.people import Deviated, People
+from ceremony.script import Script
+from ceremony.state import begun
+from ceremony.token_rules import check_token
+
+Mode = Literal["rehearsal", "production"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,85 +47,165 @@ class Token:
     record: TokenRecord
 
 
-@dataclass(frozen=True, slots=True)
-class CeremonyKey:
-    """A key that a step made: how to sign with it, and its description for the bundle."""
-
-    signer: Signer
-    entry: KeyEntry
-
-    @property
-    def public_key(self) -> PublicKey:
-        """The public half."""
-        return self.signer.public_key
-
-
 @dataclass(slots=True)
 class Room:
-    """Open tokens by alias; keys by alias, certificates and files by their path in the bundle."""
+    """What steps are given; `step` is the one at hand, `written` the files that it has made so far."""
 
-    tokens: Mapping[str, Token]
-    keys: dict[str, CeremonyKey] = field(default_factory=dict)
-    certificates: dict[str, x509.Certificate] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
-    api_server_key: bytes | None = field(default=None, repr=False)
-
-    def keep_certificate(self, path: str, certificate: x509.Certificate) -> None:
-        """Put a finished certificate where later steps and the bundle find it."""
-        self.certificates[path] = certificate
-        self.files[path] = certificate.public_bytes(Encoding.DER)
-
-
-class Step(Protocol):
-    """One verb of a plan."""
+    source: bytes
+    script: Script
+    roster: Roster
+    host: Host
+    folder: Folder
+    journal: Journal
+    people: People
+    display: Display
+    clock: RoomClock
+    open_token: Callable[[TokenSettings], KeyStore]
+    tokens: dict[str, Token] = field(default_factory=dict)
+    step: str = "-"
+    written: dict[str, str] = field(default_factory=dict)
 
     @property
-    def id(self) -> str:
-        """Names the step in the script's terms; key ids derive from it."""
+    def mode(self) -> Mode:
+        """Rehearsal or production, as the host file says."""
+        return self.host.mode
 
-    def describe(self) -> str:
-        """What will happen, for the people in the room."""
+    @property
+    def lines(self) -> Sequence[Line]:
+        """The transcript so far."""
+        return self.journal.lines
 
-    def perform(self, room: Room) -> str:
-        """Do it, and say what came of it.
+    @property
+    def script_sha256(self) -> str:
+        """The digest that the officers compared."""
+        return hashlib.sha256(self.source).hexdigest()
+
+    @property
+    def roster_sha256(self) -> str:
+        """The digest of the roster in force."""
+        return hashlib.sha256(self.folder.read("roster.json")).hexdigest()
+
+    def open(self, alias: str) -> Token:
+        """Open a token, if it is not open yet, once it is the one that the script and the mode demand.
 
         Raises:
-            CaError: it was refused or could not be done; nothing was released.
-            SignatureUnknown: the token may have signed.
+            CaError: it is away or refuses, or another than the script says.
         """
+        if alias not in self.tokens:
+            store = self.open_token(self.host.tokens[alias].settings)
+            token = Token(store, store.token())
+            try:
+                check_token(alias, self.script.hsm[alias], token.record, self.host)
+            except CaError:
+                store.close()
+                raise
+            self.tokens[alias] = token
+        return self.tokens[alias]
 
+    def close(self) -> None:
+        """Log out of every token."""
+        while self.tokens:
+            self.tokens.popitem()[1].store.close()
 
-def describe_key(step: str, token: TokenRecord, record: KeyRecord) -> KeyEntry:
-    """A key for the bundle.
+    def token(self, alias: str) -> Token:
+        """An open token.
 
-    Raises:
-        HsmRefused: the token does not show the key's public half or type, or an attribute is weak.
-    """
-    kind, public_key = record.key_type, record.public_key
-    if kind is None or public_key is None or not _never_leaves(record):
-        raise HsmRefused(f"key {record.label} did not come back from its token as one that never leaves it")
-    return KeyEntry(
-        step=step,
-        token=TokenEntry(
-            label=token.label,
-            serial=token.serial,
-            manufacturer=token.manufacturer,
-            model=token.model,
-            firmware=token.firmware,
-        ),
-        label=record.label,
-        id=record.key_id.hex(),
-        type=KeyType(kind),
-        spki_sha256=spki_sha256(public_key),
-        private=True,
-        sensitive=True,
-        always_sensitive=True,
-        extractable=False,
-        never_extractable=True,
-        local=True,
-    )
+        Raises:
+            CaError: conflict, `CEREMONY-LOGIN`, no step has logged in to it.
+        """
+        if alias not in self.tokens:
+            raise refuse(Kind.CONFLICT, "CEREMONY-LOGIN", f"no step has logged in to '{alias}'")
+        return self.tokens[alias]
 
+    def signer(self, key: str) -> Signer:
+        """A key of the script in its open token.
 
-def _never_leaves(record: KeyRecord) -> bool:
-    flags = record.private, record.sensitive, record.always_sensitive, record.never_extractable, record.local
-    return all(flags) and not record.extractable
+        Raises:
+            CaError: the token is not open, or has no such key.
+        """
+        wanted = self.script.keys[key]
+        entry = self.entry(key)
+        key_id = bytes.fromhex(entry.id) if entry else None
+        return self.token(wanted.hsm).store.signer(label=wanted.label, key_id=key_id)
+
+    def entry(self, key: str) -> KeyEntry | None:
+        """What its token said of a key that this ceremony made; None for another's."""
+        name = key_path(key)
+        return KeyEntry.model_validate_json(self.folder.read(name)) if self.folder.has(name) else None
+
+    def key_list(self) -> bytes:
+        """Every key that this ceremony made, as the bundle lists them (RFC 8785)."""
+        made = [self.entry(key) for key in self.script.keys]
+        return rfc8785.dumps([each.model_dump(mode="json") for each in made if each])
+
+    def key_type(self, certificate: str) -> KeyType:
+        """The type of the key that a certificate certifies."""
+        found = key_type_of(self.certificate(certificate).public_key())
+        if found is None:
+            raise refuse(Kind.BAD_PUBLIC_KEY, "CEREMONY-KEY-TYPE", f"{certificate} has a key of another type")
+        return found
+
+    def certificate(self, name: str) -> x509.Certificate:
+        """A certificate that was made here or brought in, by its path in the bundle."""
+        return x509.load_der_x509_certificate(self.folder.read(name))
+
+    def write(self, name: str, data: bytes) -> str:
+        """Put a file of the step at hand into the folder; the step's last line will name it."""
+        self.written[name] = self.folder.write(name, data)
+        return self.written[name]
+
+    def write_json(self, name: str, value: Any) -> str:
+        """The same for a JSON value (RFC 8785)."""
+        return self.write(name, rfc8785.dumps(value))
+
+    def read_json(self, name: str) -> Any:
+        """A JSON file of the folder."""
+        return json.loads(self.folder.read(name))
+
+    def effect(self, data: Mapping[str, Any]) -> None:
+        """Write down what a token did, as soon as it is known."""
+        self.journal.add(Event.EFFECT, data, step=self.step)
+
+    def announced(self, intent: Mapping[str, Any]) -> dict[str, Any]:
+        """An intent as a line announces it, with its digest."""
+        digest = hashlib.sha256(rfc8785.dumps(dict(intent))).hexdigest()
+        return {"intent": dict(intent), "intent_sha256": digest}
+
+    def tries(self, step: str) -> int:
+        """How often a step was begun."""
+        return len(begun(self.lines, step))
+
+    def effects(self, step: str) -> tuple[Mapping[str, Any], ...]:
+        """What the transcript has of a step's effects, those before a crash too."""
+        return tuple(line.data for line in self.lines if line.event is Event.EFFECT and line.step == step)
+
+    def result(self, step: str) -> Mapping[str, Any] | None:
+        """What a step that is done left in the transcript."""
+        done = [line.data for line in self.lines if line.event is Event.DONE and line.step == step]
+        return done[-1] if done else None
+
+    @property
+    def deviations(self) -> int:
+        """How many deviations are written down."""
+        return sum(line.event is Event.DEVIATION for line in self.lines)
+
+    def deviate(self, step: str, deviation: Deviated) -> None:
+        """Write down that something is not as planned; the next statement that is signed covers it.
+
+        Raises:
+            CaError: forbidden, `CEREMONY-DEVIATIONS`, the script allows no more.
+        """
+        data = {"text": deviation.text, "decision": deviation.decision, "by": deviation.by}
+        self.journal.add(Event.DEVIATION, data, step=step)
+        self.display.say(f"deviation written down: {deviation.text}")
+        if self.deviations > self.script.policy.max_deviations:
+            detail = f"the script allows {self.script.policy.max_deviations} deviations"
+            raise refuse(Kind.FORBIDDEN, "CEREMONY-DEVIATIONS", detail)
+
+    def candidates(self, role: RoleName, gate: Gate) -> list[str]:
+        """Who may sign in a role: the group's persons at an opening, and those of them who are there later."""
+        group = self.roster.groups[self.script.roles[role].group]
+        if gate in {Gate.OPEN, Gate.RESUME}:
+            taken = attendance(self.lines)
+            return [each for each in group if (each, role) not in taken]
+        return [each for each, as_role in attendance(self.lines) if as_role == role]

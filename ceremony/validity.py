@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ca_server.core.clock import to_text
-from ceremony.script import Certified
+from ceremony.profiles import Profile
 
 _ONE_SECOND = timedelta(seconds=1)
 
@@ -26,13 +26,13 @@ class Period:
         return self.not_before <= other.not_before and other.not_after <= self.not_after
 
 
-def period_of(certified: Certified, now: datetime) -> Period:
+def period_of(profile: Profile, now: datetime) -> Period:
     """The validity that a script asks for; a lifetime starts with the ceremony."""
-    if certified.lifetime is not None:
-        return lasting(certified.lifetime, now)
-    if certified.not_before is None or certified.not_after is None:
+    if profile.lifetime is not None:
+        return lasting(profile.lifetime, now)
+    if profile.not_before is None or profile.not_after is None:
         raise ValueError("a parsed script has either a lifetime or both dates")
-    return Period(certified.not_before, certified.not_after)
+    return Period(profile.not_before, profile.not_after)
 
 
 def lasting(lifetime: timedelta, now: datetime) -> Period:

@@ -19,7 +19,7 @@ from ca_server.core.signatures import PublicKey, SignatureAlgorithm
 from ca_server.core.signing_key import signing_key
 
 # A well-formed ECDSA-Sig-Value; the twin is linted and thrown away, so any signature will do.
-_PLACEHOLDER = bytes.fromhex("3006020101020101")
+PLACEHOLDER = bytes.fromhex("3006020101020101")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def record_unsigned(
 
     def record(data: bytes, used: SignatureAlgorithm) -> bytes:
         recorded.append((data, used))
-        return _PLACEHOLDER
+        return PLACEHOLDER
 
     twin = build(signing_key(public_key, record)).public_bytes(Encoding.DER)
     if len(recorded) != 1 or recorded[0][1] is not algorithm:

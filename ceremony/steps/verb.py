@@ -60,7 +60,7 @@ class Done:
 
 
 class Verb(Strict):
-    """A step of a script. A subclass names itself by a `do: Literal[...]` field and lies in a file of its own."""
+    """A step of a script. A subclass names itself by a `do: Literal[...]` field."""
 
     effect: ClassVar[Effect] = Effect.PURE
     in_memory: ClassVar[bool] = True

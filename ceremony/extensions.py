@@ -1,6 +1,6 @@
 """What each kind of certificate that a ceremony makes may do, as extensions with their criticality.
 
-Key identifiers are not here: the step that signs knows the keys (`ceremony.steps.sign_certificate`).
+Key identifiers are not here: the step that signs knows the keys (`ceremony.steps.certificates`).
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ import ipaddress
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-from ceremony.script import IssuingAuthority, NameConstraints, Publication, Root
-from ceremony.steps.sign_certificate import Extension
+from ceremony.profiles import NameConstraints, Profile
+from ceremony.tables import Publication
+
+Extension = tuple[x509.ExtensionType, bool]
 
 
-def root_extensions(root: Root) -> tuple[Extension, ...]:
+def root_extensions(profile: Profile) -> tuple[Extension, ...]:
     """A root: a CA and nothing else; nobody but itself could publish its revocation, so no CDP."""
     return (
-        (x509.BasicConstraints(ca=True, path_length=root.path_length), True),
+        (x509.BasicConstraints(ca=True, path_length=profile.path_length), True),
         (_key_usage(signs_certificates=True), True),
     )
 
 
-def issuing_extensions(
-    authority: IssuingAuthority, issuer: str, publication: Publication
-) -> tuple[Extension, ...]:
+def authority_extensions(profile: Profile, issuer: str, publication: Publication) -> tuple[Extension, ...]:
     """A subordinate CA (RFC 5280 §4.2.1.9, §4.2.1.10), with its issuer's CRL and certificate to be found."""
-    constraints = authority.name_constraints
+    constraints = profile.name_constraints
     return (
-        (x509.BasicConstraints(ca=True, path_length=authority.path_length), True),
+        (x509.BasicConstraints(ca=True, path_length=profile.path_length), True),
         (_key_usage(signs_certificates=True), True),
         *_publication(issuer, publication),
         *([(_name_constraints(constraints), True)] if constraints else []),

@@ -1,0 +1,90 @@
+"""The close: one statement lists what the ceremony comes to, everyone present signs it, and the bundle is packed."""
+
+from __future__ import annotations
+
+import hashlib
+
+from ca_server.core.archive import pack
+from ca_server.core.bundle import CLOSING, KEYS, MANIFEST, encode_manifest
+from ca_server.core.ceremony.closing import Closing, Present, is_listed, make_closing, parse_closing
+from ca_server.core.ceremony.statement import Gate
+from ca_server.core.ceremony.transcript import Event, Outcome
+from ca_server.core.errors import Kind, refuse
+from ceremony.attendance import attendance
+from ceremony.folder import place
+from ceremony.gates import Subject, hold_gate
+from ceremony.manifest import make_manifest
+from ceremony.room import Room
+from ceremony.state import begun
+from ceremony.steps.verb import Effect
+
+RECORDING = "recording.txt"
+
+
+def close_ceremony(room: Room, outcome: Outcome) -> None:
+    """Close with this outcome; a close that was interrupted is gone on with, its statement as it was.
+
+    Raises:
+        CaError: somebody did not sign, or `CEREMONY-OUTPUT`, a required output is missing.
+    """
+    step = room.script.steps[-1]
+    if not _is_stated(room):
+        if outcome in {Outcome.COMPLETED, Outcome.COMPLETED_WITH_DEVIATIONS}:
+            _require_outputs(room)
+        room.folder.write(MANIFEST, encode_manifest(make_manifest(room)))
+        room.folder.write(KEYS, room.key_list())
+        room.folder.write(RECORDING, room.display.recording().encode())
+        data = {"effect": Effect.IDEMPOTENT, "attempt": 1 + len(begun(room.lines, step.id))}
+        room.journal.add(Event.BEGIN, {**data, **room.announced({"outcome": outcome})}, step=step.id)
+        room.folder.write(CLOSING, make_closing(_closing(room, outcome)))
+    digest = hashlib.sha256(room.folder.read(CLOSING)).hexdigest()
+    room.display.say(room.folder.read(CLOSING).decode())
+    room.display.show_digest(CLOSING, digest)
+    roles = tuple(dict.fromkeys(role for _, role in attendance(room.lines))) or step.sign_by
+    hold_gate(room, step.id, Gate.CLOSE, roles, Subject(CLOSING, digest))
+    room.journal.add(Event.END, {"outcome": outcome}, step=step.id)
+
+
+def pack_bundle(room: Room) -> str:
+    """Pack the folder of a ceremony that has ended; the same bytes whenever it is done. Its SHA-256."""
+    data = pack(room.folder.everything())
+    place(room.folder.bundle, data, mode=0o444)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _is_stated(room: Room) -> bool:
+    """True where the closing statement is about the transcript as it is, but for signatures under it."""
+    if not room.folder.has(CLOSING):
+        return False
+    head = parse_closing(room.folder.read(CLOSING)).head_sequence
+    after = room.lines[head + 1 :]
+    return all(line.event is Event.GATE and line.data["gate"] == Gate.CLOSE for line in after)
+
+
+def _closing(room: Room, outcome: Outcome) -> Closing:
+    everything = room.folder.everything()
+    return Closing(
+        ceremony=room.script.id,
+        kind=room.script.kind,
+        mode=room.mode,
+        outcome=outcome,
+        script_sha256=room.script_sha256,
+        roster_sha256=room.roster_sha256,
+        head_sequence=room.journal.head.seq,
+        head_sha256=room.journal.head.digest,
+        time=room.clock.now(),
+        deviations=room.deviations,
+        present=tuple(
+            Present(role, person, room.roster.person(person).name) for person, role in attendance(room.lines)
+        ),
+        files={
+            name: hashlib.sha256(data).hexdigest() for name, data in everything.items() if is_listed(name)
+        },
+    )
+
+
+def _require_outputs(room: Room) -> None:
+    missing = [each.path for each in room.script.outputs if each.required and not room.folder.has(each.path)]
+    if missing:
+        detail = f"the script promises {', '.join(missing)}, and nothing has made it"
+        raise refuse(Kind.CONFLICT, "CEREMONY-OUTPUT", detail)

@@ -1,0 +1,127 @@
+"""Gates: the people read a statement, sign it with their own keys, and only then does the ceremony go on."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ca_server.core.ceremony.demands import RoleName, check_persons
+from ca_server.core.ceremony.people import check_signature
+from ca_server.core.ceremony.statement import NO_SUBJECT, Gate, Statement, parse_statement
+from ca_server.core.ceremony.transcript import Event
+from ca_server.core.errors import Kind, refuse
+from ceremony.attendance import attendance
+from ceremony.folder import read_file
+from ceremony.people import Deviated
+from ceremony.room import Room
+
+MAX_SIGNATURE_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a gate is about: a file of the bundle, by path and digest."""
+
+    path: str = NO_SUBJECT
+    sha256: str = NO_SUBJECT
+
+
+def hold_gate(room: Room, step: str, gate: Gate, roles: Sequence[RoleName], subject: Subject) -> None:
+    """Collect the signatures of a gate: as many persons of each role as the script demands.
+
+    Signatures that the transcript has of this very gate count; a gate can so be gone on with.
+
+    Raises:
+        CaError: a signature or a person is not as the script and the roster demand; `CEREMONY-QUORUM`, there are
+            not enough persons.
+        Paused, Aborted: the people said so.
+    """
+    signed = list(_signed(room, step, gate, subject))
+    for role in roles:
+        wanted = room.script.roles[role].quorum
+        while len(done := [person for person, as_role in signed if as_role == role]) < wanted:
+            candidates = [each for each in room.candidates(role, gate) if each not in done]
+            if not candidates:
+                detail = f"{step}: {len(done)} of {wanted} persons signed as {role}, and nobody else can"
+                raise refuse(Kind.FORBIDDEN, "CEREMONY-QUORUM", detail)
+            person = _sign(room, step, gate, role, candidates, done, subject)
+            signed.append((person, role))
+            room.display.gate(gate, role, [*done, person], wanted)
+
+
+def _signed(room: Room, step: str, gate: Gate, subject: Subject) -> Iterator[tuple[str, RoleName]]:
+    """Since the last beginning: an earlier try was about something else."""
+    begun = max((each.seq for each in room.lines if each.event in {Event.BEGIN, Event.RESUME}), default=0)
+    for line in room.lines[begun:]:
+        if line.event is Event.GATE and line.step == step and line.data["gate"] == gate:
+            statement = parse_statement(room.folder.read(line.data["statement"]))
+            if statement.subject_sha256 == subject.sha256:
+                yield line.data["person"], RoleName(line.data["role"])
+
+
+def _sign(
+    room: Room,
+    step: str,
+    gate: Gate,
+    role: RoleName,
+    candidates: Sequence[str],
+    done: Sequence[str],
+    subject: Subject,
+) -> str:
+    while True:
+        try:
+            person = room.people.choose(role, candidates, done)
+            statement = _statement(room, step, gate, role, person, subject)
+            path = room.folder.path(statement.path())
+            text = statement.text()
+            room.folder.write(statement.path(), text)
+            room.people.sign(person, path, room.roster.namespace(room.mode))
+        except Deviated as deviation:
+            room.deviate(step, deviation)
+            continue
+        break
+    signature = read_file(path.with_name(path.name + ".sig"), MAX_SIGNATURE_BYTES)
+    if room.folder.read(statement.path()) != text:
+        raise refuse(
+            Kind.CONFLICT, "CEREMONY-FILE-CHANGED", f"{statement.path()} was changed while it was signed"
+        )
+    facts = check_signature(text, signature, room.roster, room.mode, room.clock.now())
+    check_persons([*attendance(room.lines), (person, role)], room.script.roles, room.roster)
+    name = statement.path() + ".sig"
+    data = {
+        "gate": gate,
+        "person": person,
+        "role": role,
+        "statement": statement.path(),
+        "statement_sha256": hashlib.sha256(text).hexdigest(),
+        "signature": name,
+        "signature_sha256": room.folder.write(name, signature),
+        "key_sha256": facts.key_sha256,
+    }
+    room.journal.add(Event.GATE, data, step=step, actor=person)
+    return person
+
+
+def _statement(room: Room, step: str, gate: Gate, role: RoleName, person: str, subject: Subject) -> Statement:
+    head = room.journal.head
+    statement = Statement(
+        ceremony=room.script.id,
+        kind=room.script.kind,
+        mode=room.mode,
+        gate=gate,
+        step=step,
+        script_sha256=room.script_sha256,
+        roster_sha256=room.roster_sha256,
+        subject=subject.path,
+        subject_sha256=subject.sha256,
+        transcript_sequence=head.seq,
+        transcript_sha256=head.digest,
+        person=person,
+        role=role,
+        nonce=secrets.token_hex(16),
+        time=room.clock.now(),
+    )
+    parse_statement(statement.text())
+    return statement

@@ -1,0 +1,48 @@
+"""What a token says of a key that was made in it, as the bundle has it."""
+
+from __future__ import annotations
+
+from ca_server.core.bundle import KeyEntry, TokenEntry
+from ca_server.core.signatures import KeyType, spki_sha256
+from ca_server.hsm.port import HsmRefused, KeyRecord, TokenRecord
+
+
+def describe_key(step: str, token: TokenRecord, record: KeyRecord) -> KeyEntry:
+    """A key for the bundle.
+
+    Raises:
+        HsmRefused: the token does not show the key's public half or type, or an attribute is weak.
+    """
+    kind, public_key = record.key_type, record.public_key
+    if kind is None or public_key is None or not _never_leaves(record):
+        raise HsmRefused(f"key {record.label} did not come back from its token as one that never leaves it")
+    return KeyEntry(
+        step=step,
+        token=TokenEntry(
+            label=token.label,
+            serial=token.serial,
+            manufacturer=token.manufacturer,
+            model=token.model,
+            firmware=token.firmware,
+        ),
+        label=record.label,
+        id=record.key_id.hex(),
+        type=KeyType(kind),
+        spki_sha256=spki_sha256(public_key),
+        private=True,
+        sensitive=True,
+        always_sensitive=True,
+        extractable=False,
+        never_extractable=True,
+        local=True,
+    )
+
+
+def _never_leaves(record: KeyRecord) -> bool:
+    flags = record.private, record.sensitive, record.always_sensitive, record.never_extractable, record.local
+    return all(flags) and not record.extractable
+
+
+def key_path(key: str) -> str:
+    """Where the description of a key that was made here lies in the folder and the bundle."""
+    return f"keys/{key}.json"

@@ -1,0 +1,99 @@
+"""The tables of a script, but for profiles and steps: which people, devices and keys, what goes in and out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ca_server.core.document import Strict
+from ceremony.fields import KeyTypeName, Label, PlainText, PublicURL, Slug
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Serial = Annotated[str, Field(pattern=r"^[!-~]{1,32}$")]
+Firmware = Annotated[str, Field(pattern=r"^[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}$")]
+
+
+class Policy(Strict):
+    """What permits the event, and its limits."""
+
+    cps: PlainText | None = None
+    change: PlainText | None = None
+    max_hours: Annotated[int, Field(ge=1, le=72)] = 8
+    max_deviations: Annotated[int, Field(ge=0, le=100)] = 5
+    rehearsal_within_days: Annotated[int, Field(ge=1, le=366)] | None = None
+
+
+class RosterPin(Strict):
+    """The one roster in force; a script without it can only be rehearsed."""
+
+    sha256: Digest
+
+
+class Environment(Strict):
+    """What is checked of the machine; a rehearsal writes down what differs, production stops at it."""
+
+    network: Literal["none"] = "none"
+    app_sha256: Digest | None = None
+    os_image_sha256: Digest | None = None
+
+
+class Publication(Strict):
+    """Where relying parties fetch CRLs and CA certificates; CDP and AIA URLs are made from it."""
+
+    public_url: PublicURL
+
+    def crl_url(self, authority: str) -> str:
+        """The CRL of an authority (RFC 5280 §4.2.1.13)."""
+        return f"{self.public_url}/crl/{authority}.crl"
+
+    def certificate_url(self, authority: str) -> str:
+        """The certificate of an authority (RFC 5280 §4.2.2.1)."""
+        return f"{self.public_url}/aia/{authority}.cer"
+
+
+class HSM(Strict):
+    """A device; the host file says where it is. `secret` is how its login secret reaches it;
+    a split one is joined from the shares of the set `shares`.
+    """
+
+    label: Label | None = None
+    serial: Serial | None = None
+    firmware_min: Firmware | None = None
+    secret: Literal["pin", "split"] = "pin"  # noqa: S105 - a kind of secret, not one
+    shares: Slug | None = None
+
+
+class Key(Strict):
+    """A key pair in a device; an existing one was made by an earlier ceremony."""
+
+    hsm: Slug
+    type: KeyTypeName
+    label: Label
+    existing: bool = False
+    backup: Literal["none", "wrap"] = "none"
+
+
+class Input(Strict):
+    """A file that is brought into the room; production demands its digest."""
+
+    name: Slug
+    type: Literal["certificate", "csr", "crl", "roster", "checkpoint", "backup", "shares", "file"]
+    sha256: Digest | None = None
+
+
+class Output(Strict):
+    """A file of the bundle that the ceremony is held for, by its path there."""
+
+    path: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*(?:/[a-z0-9][a-z0-9.-]*)*$", max_length=100)]
+    required: bool = True
+
+
+class ShareSet(Strict):
+    """A secret that is split (SLIP-39): any `threshold` of the custodians' shares join it again.
+
+    The custodians are the persons of the roster's `group`, one share each.
+    """
+
+    group: Slug
+    threshold: Annotated[int, Field(ge=2, le=16)]
