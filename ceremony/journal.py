@@ -75,11 +75,13 @@ class Journal:
                 detail = f"the clock went back: it was {self.head.utc} before, and is {now} now"
                 raise refuse(Kind.CONFLICT, "CEREMONY-CLOCK", detail)
             now = self.head.utc
+        # Nobody signs the last line, so it says nothing of its own but the outcome.
+        repeats = event is Event.END
         line = make_line(
             seq=len(self.lines),
             prev=self.head.digest if self.lines else data["script_sha256"],
-            utc=now,
-            mono_ms=self._clock.mono_ms(),
+            utc=self.head.utc if repeats else now,
+            mono_ms=self.head.mono_ms if repeats else self._clock.mono_ms(),
             step=step,
             event=event,
             actor=actor,

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Verify the bundle of a key ceremony: a second implementation, in one file, that shares no code with the first.
+"""Verify the bundle of a key ceremony: a second implementation in one file, sharing no code with the first.
 
     python3 verify_ceremony.py BUNDLE [--sha256 HEX] [--roster-sha256 HEX] [--json]
 
-It needs Python 3.9 or later (3.11 to read the script), `ssh-keygen` (OpenSSH 9.1 or later) and `openssl` (3.0 or
-later). Each check is one line `ok`, `BAD` or `?`. Exit 0: all is good; 1: something is bad; 2: it cannot tell,
-because a tool or something to compare with is missing. What is missing is never taken for good.
+It needs Python 3.9 or later (3.11 to read the script), `ssh-keygen` (OpenSSH 9.1 or later) and `openssl`
+(3.0 or later). Each check is a line `ok`, `BAD` or `?`. Exit 0: all is good; 1: something is bad; 2: it can
+not tell, because a tool or something to compare with is missing. What is missing is never taken for good.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ ROLES = {
 }  # fmt: skip
 APART = (("administrator", "internal-witness"), ("security-officer", "key-officer"))
 EVENTS = {"opened", "begin", "effect", "done", "gate", "deviation", "pause", "resume", "stopped", "end"}
-OUTCOMES = {"completed", "completed-with-deviations", "suspended", "aborted-clean", "aborted-dirty"}
+GOOD = {"completed", "completed-with-deviations"}
+OUTCOMES = GOOD | {"suspended", "aborted-clean", "aborted-dirty"}
 LINE_KEYS = {"actor", "data", "event", "mono_ms", "prev", "seq", "step", "utc"}
 STATEMENT_TITLE = "sealkeeper ceremony statement v1"
 STATEMENT_KEYS = (
@@ -88,7 +89,7 @@ def moment(text: object, where: str) -> int:
         raise Bad(f"{where}: {text!r} is not a time") from None
 
 
-# --- The archive: POSIX.1-1988 ustar in one spelling ---------------------------------------------------------
+# --- The archive: POSIX.1-1988 ustar in one spelling
 
 
 def tar_header(name: bytes, size: int) -> bytes:
@@ -123,7 +124,7 @@ def read_tar(data: bytes) -> tuple[dict[str, bytes], list[str]]:
     return files, problems
 
 
-# --- JSON: RFC 8785 without fractions -------------------------------------------------------------------------
+# --- JSON: RFC 8785 without fractions
 
 
 def canonical(value: Any) -> bytes:
@@ -153,7 +154,7 @@ def read_json(data: bytes, where: str) -> Any:
     return value
 
 
-# --- DER: as little as is needed to cut certificates, CRLs and CSRs apart -------------------------------------
+# --- DER: as little as is needed to cut certificates, CRLs and CSRs apart
 
 
 class Node(NamedTuple):
@@ -218,7 +219,7 @@ def asn1_time(raw: bytes, tag: int) -> int:
 
 
 def read_tbs(path: str, tbs: bytes) -> Signed:
-    """What a TBSCertificate, TBSCertList or CertificationRequestInfo says (RFC 5280 4.1, 5.1; RFC 2986 4.1)."""
+    """What a TBSCertificate, TBSCertList or CertificationRequestInfo says (RFC 5280, RFC 2986)."""
 
     def cut(each: Node) -> bytes:
         return tbs[each.start : each.end]
@@ -287,7 +288,7 @@ def algorithm_options(algorithm: bytes) -> list[str]:
     return ["-" + RSA_DIGESTS[name[-1:]]] if name[:-1] == RSA else []
 
 
-# --- SSHSIG (OpenSSH PROTOCOL.sshsig): only what ssh-keygen does not tell --------------------------------------
+# --- SSHSIG (OpenSSH PROTOCOL.sshsig): only what ssh-keygen does not tell
 
 
 def wire(data: bytes) -> list[bytes]:
@@ -327,7 +328,7 @@ def read_seal(data: bytes, where: str) -> Seal:
         raise Bad(f"{where}: {error}") from None
 
 
-# --- What the files of a bundle say ---------------------------------------------------------------------------
+# --- What the files of a bundle say
 
 
 class Key(NamedTuple):
@@ -427,7 +428,7 @@ def read_line(number: int, stored: bytes) -> dict[str, Any]:
 
 
 class Bundle:
-    """The files of a bundle and what they say; each property raises `Bad` where a file is not as it must be."""
+    """The files of a bundle and what they say; a property raises `Bad` where a file is not as it must be."""
 
     def __init__(self, data: bytes, work: Path) -> None:
         self.sha256 = sha256(data)
@@ -492,6 +493,10 @@ class Bundle:
     def steps(self) -> dict[str, dict[str, Any]]:
         return {step["id"]: step for step in self.script["steps"]}
 
+    @property
+    def roles(self) -> dict[str, dict[str, Any]]:
+        return dict(self.script["roles"])
+
     @cached_property
     def roster(self) -> dict[str, Any]:
         roster = read_json(self.file("roster.json"), "roster.json")
@@ -544,15 +549,18 @@ class Bundle:
 
     @cached_property
     def signed(self) -> list[Signed]:
-        """Every certificate, CRL and CSR in the bundle; what was brought in has no suffix that tells."""
-        found = []
-        for path, data in sorted(self.files.items()):
-            try:
-                if path.endswith((".cer", ".crl", ".csr")) or path.startswith("inputs/"):
-                    found.append(read_signed(path, data))
-            except Bad:
-                expect(path.startswith("inputs/"), f"{path}: it is not DER of a certificate, CRL or CSR")
-        return found
+        """Every certificate, CRL and CSR in the bundle."""
+        return [each for path, data in sorted(self.files.items()) for each in self.cut(path, data)]
+
+    def cut(self, path: str, data: bytes) -> list[Signed]:
+        """The signed object in a file; what was brought in has no suffix that tells what it is."""
+        try:
+            if path.endswith((".cer", ".crl", ".csr")) or path.startswith("inputs/"):
+                return [read_signed(path, data)]
+        except Bad:
+            if not path.startswith("inputs/"):
+                raise
+        return []
 
     @cached_property
     def public_keys(self) -> dict[str, bytes]:
@@ -601,7 +609,7 @@ class Bundle:
         return self.run("openssl", *command).returncode == 0
 
 
-# --- The checks: each yields what is wrong, in words that begin with the file it is in -------------------------
+# --- The checks: each yields what is wrong, in words that begin with the file it is in
 
 
 def check_archive(b: Bundle) -> Iterator[str]:
@@ -621,7 +629,7 @@ def check_files(b: Bundle) -> Iterator[str]:
 
 
 def check_transcript(b: Bundle) -> Iterator[str]:
-    for before, line in zip(b.lines, b.lines[1:]):  # noqa: B905 - Python 3.9 has no strict
+    for before, line in zip(b.lines, b.lines[1:]):
         where = f"transcript.jsonl line {line['seq']}"
         if line["utc"] < before["utc"]:
             yield f"{where}: its utc is before that of the line before"
@@ -632,17 +640,20 @@ def check_transcript(b: Bundle) -> Iterator[str]:
 def check_grammar(b: Bundle) -> Iterator[str]:
     """opened, then steps one at a time, each done before the next begins, then the close and the end."""
     current, stopped, tries = "", False, dict[str, int]()
-    after_stop = ("resume", "stopped", "end", "close")
-    for line, before in zip(b.lines, [None, *b.lines]):
-        event, step, data = line["event"], line["step"], line["data"]
-        where = f"transcript.jsonl line {line['seq']}"
-        if (event == "opened") != (before is None) or (event == "end") != (line["seq"] == len(b.lines) - 1):
+    last, closing = len(b.lines) - 1, int(b.closing.says["transcript-sequence"])
+    for line, before in zip(b.lines, [{"event": ""}, *b.lines]):
+        event, step, seq, data = line["event"], line["step"], line["seq"], line["data"]
+        where, closes = f"transcript.jsonl line {seq}", seq == closing or data.get("gate") == "close"
+        if (event == "opened") != (seq == 0) or (event == "end") != (seq == last):
             yield f"{where}: {event} is out of its place"
-        if stopped and event not in after_stop and (event, data.get("gate")) != ("gate", "close"):
+        if stopped and event not in ("resume", "stopped", "end") and not closes:
             yield f"{where}: {event} after the ceremony had stopped"
+        if event == "resume":
+            current = ""
         if event == "begin":
             yield from begin_problems(line, tries)
-            if current not in ("", step) or (current == step and before and before["event"] == "begin"):
+            broken_off = current == step and before["event"] != "begin"
+            if current and not broken_off and not (closes and stopped):
                 yield f"{where}: {step} begins while {current} is not done"
             current = step
         if event in ("effect", "done") and current != step:
@@ -683,38 +694,54 @@ def check_opening(b: Bundle) -> Iterator[str]:
 
 
 def check_script(b: Bundle) -> Iterator[str]:
-    """The script is the one that was run: its names, its pins, its limits, its steps in their order."""
-    script, opened = b.script, b.opened
-    if script.get("format") != "ceremony/v2" or [script.get("id"), script.get("kind")] != [
-        b.closing.says["ceremony"],
-        b.closing.says["kind"],
-    ]:
+    """The script is the one that was run: its names, its pins, its roles, its steps in their order."""
+    script, says = b.script, b.closing.says
+    named = [script.get(key) for key in ("format", "id", "kind")]
+    if named != ["ceremony/v2", says["ceremony"], says["kind"]]:
         yield "script.toml: it is not the script of this ceremony"
     pin = script.get("roster", {}).get("sha256")
     if pin != sha256(b.file("roster.json")) and (pin or b.mode == "production"):
         yield "roster.json: it is not the roster that script.toml names"
-    given = {sha256(data) for path, data in b.files.items() if path.startswith("inputs/")}
     for each in script.get("inputs", []):
-        if each.get("sha256") not in given and (each.get("sha256") or b.mode == "production"):
-            yield f"script.toml: there is no input {each.get('name')} with the SHA-256 that it asks for"
-    roles = {
-        name: (each.get("group"), each.get("quorum", 1)) for name, each in script.get("roles", {}).items()
-    }
-    said = {name: (each.get("group"), each.get("quorum")) for name, each in opened.get("roles", {}).items()}
-    if roles != said:
+        path, wanted = f"inputs/{each['name']}", each.get("sha256")
+        if path not in b.files or (wanted != sha256(b.files[path]) and (wanted or b.mode == "production")):
+            yield f"{path}: it is not the input that script.toml asks for"
+    roles = {role: (each["group"], each.get("quorum", 1)) for role, each in b.roles.items()}
+    if roles != {role: (each["group"], each["quorum"]) for role, each in b.opened["roles"].items()}:
         yield "transcript.jsonl line 0: its roles are not those of script.toml"
-    order = list(b.steps)
-    begun = [line["step"] for line in b.events("begin")]
-    first = sorted(set(begun), key=begun.index)
-    if first != [step for step in order if step in begun]:
+    if (
+        not all(type(quorum) is int and quorum >= 1 for _, quorum in roles.values())
+        or not set(roles) <= ROLES
+    ):
+        yield "script.toml: its roles"
+    begun = dict.fromkeys(line["step"] for line in b.events("begin"))
+    if list(begun) != [step for step in b.steps if step in begun]:
         yield "transcript.jsonl: its steps are not those of script.toml, in that order"
-    if b.closing.says["outcome"].startswith("completed"):
+    if says["outcome"] in GOOD:
         done = {line["step"] for line in b.events("done")} | {gate.says["step"] for gate in b.gates}
-        for step in set(order) - done:
+        for step in sorted(b.steps.keys() - done):
             yield f"transcript.jsonl: step {step} of script.toml was not done"
         for each in script.get("outputs", []):
-            if each.get("required", True) and each.get("path") not in b.files:
-                yield f"{each.get('path')}: script.toml requires it, and it is missing"
+            if each.get("required", True) and each["path"] not in b.files:
+                yield f"{each['path']}: script.toml requires it, and it is missing"
+
+
+def check_limits(b: Bundle) -> Iterator[str]:
+    """Deviations and hours stay within what the script allows; devices are those that it binds."""
+    policy, began = b.script.get("policy", {}), moment(b.lines[0]["utc"], "transcript.jsonl line 0")
+    if len(b.events("deviation")) > policy.get("max_deviations", 5) and b.closing.says["outcome"] in GOOD:
+        yield "transcript.jsonl: it has more deviations than script.toml allows"
+    for line in b.events("begin"):
+        late = moment(line["utc"], "transcript.jsonl") - began > 3600 * policy.get("max_hours", 8)
+        if late and line["seq"] != int(b.closing.says["transcript-sequence"]):
+            yield f"transcript.jsonl line {line['seq']}: {line['step']} begins after the hours of script.toml"
+    for line in b.events("done"):
+        for alias, found in line["data"].get("result", {}).get("binding", {}).items():
+            wanted = b.script.get("hsm", {}).get(alias, {})
+            if any(wanted.get(key) not in (None, found[key]) for key in ("label", "serial")):
+                yield f"transcript.jsonl line {line['seq']}: device {alias} is not the one of script.toml"
+            if found["label"].startswith("REHEARSAL") != (b.mode == "rehearsal"):
+                yield f"transcript.jsonl line {line['seq']}: device {alias} is not one for a {b.mode}"
 
 
 def check_named_files(b: Bundle) -> Iterator[str]:
@@ -743,34 +770,39 @@ def check_named_files(b: Bundle) -> Iterator[str]:
         "tbs/",
     )
     for path in sorted(b.files.keys() - named.keys()):
-        if path.startswith(made) and b.closing.says["outcome"].startswith("completed"):
+        if path.startswith(made) and b.closing.says["outcome"] in GOOD:
             yield f"{path}: no line of transcript.jsonl names it"
 
 
+KEPT_FOR = {
+    "fido": {"production", "rehearsal"},
+    "smartcard": {"production", "rehearsal"},
+    "file": {"rehearsal"},
+}
+
+
 def check_roster(b: Bundle) -> Iterator[str]:
-    persons = {person["id"]: person for person in b.roster["persons"]}
+    ids = [person["id"] for person in b.roster["persons"]]
     blobs = [key.blob for key in b.keys]
-    if len(persons) != len(b.roster["persons"]) or not all(SLUG.fullmatch(each) for each in persons):
+    if len(set(ids)) != len(ids) or not all(SLUG.fullmatch(each) for each in ids) or ROLES & set(ids):
         yield "roster.json: a person's id is there twice, or is no id"
     if len(set(blobs)) != len(blobs):
         yield "roster.json: one key is there twice"
+    if not re.fullmatch(r"[a-z0-9.-]+", b.roster["domain"]):
+        yield "roster.json: its domain"
     for group, members in b.roster["groups"].items():
-        if len(set(members)) != len(members) or not set(members) <= persons.keys():
+        if len(set(members)) != len(members) or not set(members) <= set(ids):
             yield f"roster.json: group {group} names somebody twice, or nobody"
     for key in b.keys:
         kind = key.text.split(" ")[0]
         moment(key.valid_until, "roster.json")
         if kind not in SSH_KEYS or (kind in FIDO) != (key.kept_in == "fido"):
             yield f"roster.json: a key of {key.person} is not of the kind that is kept in {key.kept_in}"
-        allowed = {
-            "fido": ("production", "rehearsal"),
-            "smartcard": ("production", "rehearsal"),
-            "file": ("rehearsal",),
-        }
-        if key.use not in allowed.get(key.kept_in, ()):
+        if key.use not in KEPT_FOR.get(key.kept_in, set()):
             yield f"roster.json: a key of {key.person} kept in {key.kept_in} cannot be for {key.use}"
     sequence, previous = b.roster["sequence"], b.roster["previous"]
-    if type(sequence) is not int or sequence < 1 or (sequence == 1) != (previous is None):
+    linked = previous is None if sequence == 1 else HEX.fullmatch(str(previous))
+    if type(sequence) is not int or sequence < 1 or not linked:
         yield "roster.json: its sequence and its previous roster disagree"
 
 
@@ -781,58 +813,71 @@ def check_allowed_signers(b: Bundle) -> Iterator[str]:
 
 def check_statements(b: Bundle) -> Iterator[str]:
     """Each statement is about this ceremony, this place in the transcript and these bytes."""
-    closing, seen = b.closing.says, set()
+    seen: set[str] = set()
     for gate in b.gates:
-        says, data, seq = gate.says, gate.line["data"], gate.seq
-        shared = ("ceremony", "kind", "mode", "script-sha256", "roster-sha256")
-        if [says[key] for key in shared] != [closing[key] for key in shared]:
-            yield f"{gate.path}: it is a statement of another ceremony, mode, script or roster"
-        ours = [gate.line["step"], gate.line["actor"], *(data.get(key) for key in ("gate", "person", "role"))]
-        if ours != [says[key] for key in ("step", "person", "gate", "person", "role")]:
-            yield f"{gate.path}: transcript.jsonl line {seq} says something else of it"
-        saw = int(says["transcript-sequence"])
-        if gate.path != f"gates/{saw:04d}-{says['gate']}-{says['role']}-{says['person']}.txt":
-            yield f"{gate.path}: it is not named after what it says"
-        between = b.lines[saw + 1 : seq]
-        same = all(line["event"] == "gate" and line["step"] == says["step"] for line in between)
-        if saw >= seq or not same or sha256(b.stored[min(saw, seq)]) != says["transcript-sha256"]:
-            yield f"{gate.path}: the transcript that it was signed over is not the one before line {seq}"
-        elif not b.lines[saw]["utc"] <= says["time"] <= gate.line["utc"]:
-            yield f"{gate.path}: its time is not between those of transcript.jsonl lines {saw} and {seq}"
-        digests = [sha256(b.file(gate.path)), sha256(b.file(f"{gate.path}.sig")), sha256(gate.seal.key)]
-        if digests != [data.get(key) for key in ("statement_sha256", "signature_sha256", "key_sha256")]:
-            yield f"{gate.path}: transcript.jsonl line {seq} has another SHA-256 for it, its signature or its key"
-        subject = says["subject"]
-        if subject != "-" and (subject not in b.files or sha256(b.files[subject]) != says["subject-sha256"]):
-            yield f"{subject}: it is not what {says['person']} signed in {gate.path}"
-        wanted = {"close": subject == "closing.txt", "approve": subject != "-", "candidate": subject != "-"}
-        if not wanted.get(says["gate"], True):
-            yield f"{gate.path}: it does not name what it approves"
-        if says["nonce"] in seen:
+        yield from place_problems(b, gate)
+        yield from subject_problems(b, gate)
+        if gate.says["nonce"] in seen:
             yield f"{gate.path}: its nonce was used before"
-        seen.add(says["nonce"])
-    for path in sorted(set(b.files) - {path for gate in b.gates for path in (gate.path, f"{gate.path}.sig")}):
+        seen.add(gate.says["nonce"])
+    known = {path for gate in b.gates for path in (gate.path, f"{gate.path}.sig")}
+    for path in sorted(b.files.keys() - known):
         if path.startswith("gates/") and not was_interrupted(b, path):
             yield f"{path}: no line of transcript.jsonl names it"
 
 
+def place_problems(b: Bundle, gate: Gate) -> Iterator[str]:
+    """A statement names the ceremony and the line that its signer saw last; only its gate lies between."""
+    says, data, seq = gate.says, gate.line["data"], gate.seq
+    shared = ("ceremony", "kind", "mode", "script-sha256", "roster-sha256")
+    if [says[key] for key in shared] != [b.closing.says[key] for key in shared]:
+        yield f"{gate.path}: it is a statement of another ceremony, mode, script or roster"
+    ours = [gate.line["step"], gate.line["actor"], data.get("gate"), data.get("person"), data.get("role")]
+    if ours != [says[key] for key in ("step", "person", "gate", "person", "role")]:
+        yield f"{gate.path}: transcript.jsonl line {seq} says something else of it"
+    saw = int(says["transcript-sequence"])
+    if gate.path != f"gates/{saw:04d}-{says['gate']}-{says['role']}-{says['person']}.txt":
+        yield f"{gate.path}: it is not named after what it says"
+    between = [(line["event"], line["step"], line["data"].get("gate")) for line in b.lines[saw + 1 : seq]]
+    same = set(between) <= {("gate", says["step"], says["gate"])}
+    if saw >= seq or not same or sha256(b.stored[saw]) != says["transcript-sha256"]:
+        yield f"{gate.path}: the transcript that it was signed over is not the one before line {seq}"
+    elif not b.lines[saw]["utc"] <= says["time"] <= gate.line["utc"]:
+        yield f"{gate.path}: its time is not between those of transcript.jsonl lines {saw} and {seq}"
+
+
+def subject_problems(b: Bundle, gate: Gate) -> Iterator[str]:
+    """What a statement is about lies in the bundle; it, its signature and its key are those that its line names."""
+    says, data = gate.says, gate.line["data"]
+    digests = [sha256(b.file(gate.path)), sha256(b.file(f"{gate.path}.sig")), sha256(gate.seal.key)]
+    for what, found in zip(("statement", "signature", "key"), digests):
+        if data.get(f"{what}_sha256") != found:
+            path = f"{gate.path}.sig" if what == "signature" else gate.path
+            yield f"{path}: transcript.jsonl line {gate.seq} has another {what}_sha256"
+    subject = says["subject"]
+    if says["gate"] == "close" and gate.seq < int(b.closing.says["transcript-sequence"]):
+        return  # of a close that was broken off: closing.txt was written anew, and everyone signed that
+    if subject != "-" and (subject not in b.files or sha256(b.files[subject]) != says["subject-sha256"]):
+        yield f"{subject}: it is not what {says['person']} signed in {gate.path}"
+    wanted = {"close": subject == "closing.txt", "approve": subject != "-", "candidate": subject != "-"}
+    if not wanted.get(says["gate"], subject == "-"):
+        yield f"{gate.path}: {subject} is not what this gate is about"
+
+
 def was_interrupted(b: Bundle, path: str) -> bool:
-    """Whether a statement was left behind where the ceremony was broken off, so that no line could name it."""
+    """Whether a statement was left behind where the ceremony was broken off, before a line could name it."""
     seq = int(path[6:10]) + 1 if re.match(r"gates/[0-9]{4}-", path) else len(b.lines)
     return seq < len(b.lines) and b.lines[seq]["event"] in ("resume", "pause", "deviation", "stopped")
 
 
 def check_signatures(b: Bundle) -> Iterator[str]:
-    """Every gate signature, by ssh-keygen; and what ssh-keygen does not tell: touch, PIN and where the key is kept."""
+    """Every gate signature, by ssh-keygen; and what that does not tell: touch, PIN, where the key is kept."""
     b.put("allowed-signers", b.allowed_signers)
     for gate in b.gates:
         says = gate.says
         own = [key for key in b.keys if key.blob == gate.seal.key and key.person == says["person"]]
-        if (
-            not own
-            or (b.mode, own[0].use) == ("production", "rehearsal")
-            or own[0].valid_until < says["time"]
-        ):
+        wrong_use = own and (b.mode, own[0].use) == ("production", "rehearsal")
+        if not own or wrong_use or own[0].valid_until < says["time"]:
             yield f"{gate.path}.sig: it is not by a key that {says['person']} may use here at that time"
         elif b.mode == "production" and own[0].kept_in == "file":
             yield f"{gate.path}.sig: it is by a key in a file, which is for rehearsals only"
@@ -852,7 +897,7 @@ def check_signatures(b: Bundle) -> Iterator[str]:
         ]
         command += ["-s", "seal.sig", "-O", "verify-time=" + re.sub("[^0-9Z]", "", says["time"])]
         if b.run(*command, stdin=b.file(gate.path)).returncode:
-            yield f"{gate.path}.sig: ssh-keygen says that it is not {says['person']}'s signature of {gate.path}"
+            yield f"{gate.path}.sig: by ssh-keygen it is not {says['person']}'s signature of {gate.path}"
 
 
 def signed_by(gates: list[Gate]) -> dict[str, set[str]]:
@@ -863,51 +908,63 @@ def signed_by(gates: list[Gate]) -> dict[str, set[str]]:
     return roles
 
 
-def approvals(b: Bundle) -> Iterator[tuple[int, str, str, list[Gate]]]:
-    """Each gate that was held: at which line, step, digest of its subject, and the signatures since its last begin."""
-    begun = {}
+class Held(NamedTuple):
+    """A gate step that was done: at which line, and the signatures over one subject since its last begin."""
+
+    seq: int
+    step: str
+    subject: str
+    gates: list[Gate]
+
+
+def held(b: Bundle) -> Iterator[Held]:
+    start = 0
     for line in b.lines:
         if line["event"] in ("begin", "resume"):
-            begun[line["step"]] = line["seq"]
+            start = line["seq"]
         if line["event"] != "done":
             continue
-        start = max(
-            [begun.get(line["step"], 0), *(at["seq"] for at in b.events("resume") if at["seq"] < line["seq"])]
-        )
-        held = [
-            gate for gate in b.gates if gate.line["step"] == line["step"] and start < gate.seq < line["seq"]
+        here = [
+            gate for gate in b.gates if start < gate.seq < line["seq"] and gate.says["step"] == line["step"]
         ]
-        for subject in sorted({gate.says["subject-sha256"] for gate in held}):
-            yield (
-                line["seq"],
-                line["step"],
-                subject,
-                [each for each in held if each.says["subject-sha256"] == subject],
-            )
+        for subject in sorted({gate.says["subject-sha256"] for gate in here}):
+            gates = [gate for gate in here if gate.says["subject-sha256"] == subject]
+            yield Held(line["seq"], line["step"], subject, gates)
 
 
 def lacking(b: Bundle, wanted: list[str], gates: list[Gate]) -> list[str]:
-    roles, found = b.script.get("roles", {}), signed_by(gates)
-    return [role for role in wanted if len(found.get(role, ())) < roles.get(role, {}).get("quorum", 1)]
+    """The roles in which too few distinct persons signed."""
+    found = signed_by(gates)
+    return [role for role in wanted if len(found.get(role, ())) < b.roles[role].get("quorum", 1)]
 
 
 def check_quorums(b: Bundle) -> Iterator[str]:
     """Every step that people have to sign was signed by enough of them, counted as persons."""
-    held: dict[str, int] = {}
-    for seq, step, _subject, gates in approvals(b):
-        held[step] = seq
-        for role in lacking(b, b.steps.get(step, {}).get("sign_by", []), gates):
+    done: dict[str, int] = {}
+    for seq, step, _, gates in held(b):
+        done[step] = seq
+        for role in lacking(b, b.steps[step].get("sign_by", []), gates):
             yield f"transcript.jsonl line {seq}: step {step} was done without the quorum of {role}"
-    done = {line["step"]: line["seq"] for line in b.events("done")}
-    for step, seq in done.items():
-        if b.steps.get(step, {}).get("sign_by") and step not in held:
-            yield f"transcript.jsonl line {seq}: step {step} was done without any signature"
-    opens = [gate for gate in b.gates if gate.says["gate"] == "open"]
+    for line in b.events("done"):
+        if b.steps[line["step"]].get("sign_by") and line["step"] not in done:
+            yield f"transcript.jsonl line {line['seq']}: step {line['step']} was done without any signature"
+    for gate in b.gates:
+        kind, step = gate.says["gate"], b.steps.get(gate.says["step"], {})
+        if kind in ("open", "approve", "close") and step.get("do") != f"gate.{kind}":
+            yield f"{gate.path}: script.toml has no such gate at step {gate.says['step']}"
+        about = f"tbs/{step.get('subject')}.tbs"
+        if kind == "approve" and gate.says["subject"] != about:
+            yield f"{gate.path}: it approves {gate.says['subject']} where script.toml has {about}"
+    yield from resume_problems(b, [gate for gate in b.gates if gate.says["gate"] == "open"], done)
+
+
+def resume_problems(b: Bundle, opens: list[Gate], done: dict[str, int]) -> Iterator[str]:
+    """Once a ceremony is open, nothing goes on after a resume before all roles have signed again."""
     opened = min(
-        [held[gate.says["step"]] for gate in opens if gate.says["step"] in held], default=len(b.lines)
+        [done[gate.says["step"]] for gate in opens if gate.says["step"] in done], default=len(b.lines)
     )
     for line in b.events("resume"):
-        after = [each for each in b.events("begin", "done", "resume") if each["seq"] > line["seq"]]
+        after = [each for each in b.events("begin", "effect", "done", "resume") if each["seq"] > line["seq"]]
         if line["seq"] < opened or not after or after[0]["event"] == "resume":
             continue
         here = [gate for gate in b.gates if line["seq"] < gate.seq < after[0]["seq"]]
@@ -919,20 +976,19 @@ def check_quorums(b: Bundle) -> Iterator[str]:
 
 def check_persons(b: Bundle) -> Iterator[str]:
     """Nobody has two roles that must be apart; everybody is in the group of his role."""
-    names = {person["id"]: person.get("name") for person in b.roster["persons"]}
+    names = {person["id"]: person["name"] for person in b.roster["persons"]}
     acting = signed_by(b.gates)
     for role, person, name in b.closing.people:
         acting.setdefault(role, set()).add(person)
         if names.get(person) != name:
             yield f"closing.txt: roster.json has no {person} of the name {name}"
-    roles = b.script.get("roles", {})
     apart = {*APART, *(("external-witness", role) for role in ROLES - {"external-witness"})}
-    apart |= {(role, other) for role, each in roles.items() for other in each.get("distinct_from", [])}
+    apart |= {(role, other) for role, each in b.roles.items() for other in each.get("distinct_from", [])}
     for role, other in sorted(apart):
         for person in sorted(acting.get(role, set()) & acting.get(other, set())):
             yield f"transcript.jsonl: {person} acted as {role} and as {other}"
     for role, persons in sorted(acting.items()):
-        members = b.roster["groups"].get(roles.get(role, {}).get("group"), [])
+        members = b.roster["groups"].get(b.roles.get(role, {}).get("group"), [])
         for person in sorted(persons - set(members)):
             yield f"roster.json: {person}, who acted as {role}, is not in the group of that role"
 
@@ -944,31 +1000,45 @@ def check_closing(b: Bundle) -> Iterator[str]:
     if head >= len(lines) or sha256(b.stored[head]) != says["transcript-sha256"]:
         yield f"closing.txt: transcript.jsonl line {head} is not the one that it was written after"
         return
-    tail = [
-        line["data"].get("gate") if line["event"] == "gate" else line["event"] for line in lines[head + 1 :]
-    ]
+    tail = [line["data"].get("gate", line["event"]) for line in lines[head + 1 :]]
     if tail != ["close"] * (len(tail) - 1) + ["end"]:
-        yield f"transcript.jsonl: after line {head} there is more than the signatures of the close and the end"
+        yield f"transcript.jsonl: after line {head} there is more than signatures of the close and the end"
     if not lines[head]["utc"] <= says["time"] <= lines[-1]["utc"]:
         yield "closing.txt: its time is not between its transcript and the end"
-    deviations = len(b.events("deviation"))
-    if int(says["deviations"]) != deviations:
-        yield f"closing.txt: it tells of {says['deviations']} deviations; transcript.jsonl has {deviations}"
-    if lines[-1]["data"].get("outcome") != says["outcome"]:
+    # Nobody signs the last line: it must say nothing that could be changed unseen.
+    if [lines[-1][key] for key in ("utc", "mono_ms", "actor")] != [
+        lines[-2]["utc"],
+        lines[-2]["mono_ms"],
+        "engine",
+    ]:
+        yield f"transcript.jsonl line {len(lines) - 1}: it does not repeat the time of the line before it"
+    if lines[-1]["data"] != {"outcome": says["outcome"]}:
         yield "transcript.jsonl: its end has another outcome than closing.txt"
-    stopped = bool(b.events("stopped")) and lines.index(b.events("stopped")[-1]) > max(
-        [line["seq"] for line in b.events("resume")], default=0
-    )
-    if says["outcome"].startswith("completed") and (
-        stopped or (says["outcome"] == "completed") != (deviations == 0)
-    ):
-        yield f"closing.txt: the outcome {says['outcome']} is not what transcript.jsonl shows"
+    yield from outcome_problems(b)
     present = {(role, person) for role, person, _ in b.closing.people}
-    closed = {(gate.says["role"], gate.says["person"]) for gate in b.gates if gate.says["gate"] == "close"}
-    for role, person in sorted(present - closed):
+    closes = [gate for gate in b.gates if gate.seq > head]
+    for role, person in sorted(present - {(gate.says["role"], gate.says["person"]) for gate in closes}):
         yield f"closing.txt: {person} ({role}) was there and did not sign it"
     for role, person in sorted({(gate.says["role"], gate.says["person"]) for gate in b.gates} - present):
         yield f"closing.txt: it leaves out {person}, who signed as {role}"
+    wanted = next(iter(reversed(b.steps.values()))).get("sign_by", [])
+    for role in lacking(b, wanted, closes) if says["outcome"] in GOOD else ():
+        yield f"closing.txt: it was closed without the quorum of {role}"
+
+
+def outcome_problems(b: Bundle) -> Iterator[str]:
+    """The outcome and the number of deviations are those that the transcript shows."""
+    deviations, outcome = len(b.events("deviation")), b.closing.says["outcome"]
+    if int(b.closing.says["deviations"]) != deviations:
+        yield f"closing.txt: it tells of another number of deviations than transcript.jsonl, {deviations}"
+    if outcome in GOOD and (outcome == "completed") != (deviations == 0):
+        yield f"closing.txt: the outcome {outcome} is not that of {deviations} deviations"
+    last = b.events("stopped", "resume")[-1:]
+    if outcome in GOOD and last and last[0]["event"] == "stopped":
+        yield f"closing.txt: the outcome {outcome} of a ceremony that had stopped"
+    touched = any(line["data"].get("effect") == "once" for line in b.events("begin"))
+    if outcome == "aborted-clean" and touched:
+        yield "closing.txt: the outcome aborted-clean of a ceremony in which a token was asked for something"
 
 
 STRONG = {"private": True, "sensitive": True, "always_sensitive": True, "local": True}
@@ -1004,37 +1074,43 @@ def check_keys(b: Bundle) -> Iterator[str]:
 def check_hsm_signatures(b: Bundle) -> Iterator[str]:
     """The HSM signed what a quorum had approved, nothing else, and once in each step that signs."""
     approved: dict[str, int] = {}
-    for seq, step, subject, gates in approvals(b):
-        wanted = b.steps.get(step, {}).get("sign_by", [])
+    for seq, step, subject, gates in held(b):
+        wanted = b.steps[step].get("sign_by", [])
         if wanted and not lacking(b, wanted, gates) and all(gate.says["gate"] == "approve" for gate in gates):
             approved.setdefault(subject, seq)
-    done = {line["step"] for line in b.events("done")}
     for line in b.signatures:
-        where, data = f"transcript.jsonl line {line['seq']}", line["data"]
-        path, digest = data.get("input"), data["input_sha256"]
-        message = b.files.get(str(path), b"")
-        if not str(path).startswith("tbs/") or sha256(message) != digest:
-            yield f"{path}: it is not what {where} says that the HSM signed"
-        if approved.get(digest, line["seq"]) >= line["seq"]:
-            yield f"{where}: the HSM signed {path} before a quorum had approved exactly these bytes"
-        output = bytes.fromhex(data["output"])
-        products = [each for each in b.signed if each.tbs == message and each.signature == output]
-        if line["step"] in done and bool(products) != bool(data.get("released")):
-            yield f"{where}: its signature of {path} {'is' if products else 'is not'} in a file of the bundle"
-        spki = b.public_keys.get(str(data.get("key_spki_sha256")))
-        if spki is None:
-            raise CannotTell(f"{where}: the public key that signed {path} is not in the bundle")
-        algorithm = products[0].algorithm if products else read_tbs(str(path), message).algorithm
-        if not b.verifies(spki, algorithm, message, output):
-            yield f"{where}: its output is not a signature of {path}"
-    counted = [line["step"] for line in b.signatures if line["step"] in done]
-    steps = [step for step in sorted(done) if signs(b.steps.get(step, {}))]
-    if sorted(counted) != steps:
+        if approved.get(line["data"]["input_sha256"], line["seq"]) >= line["seq"]:
+            where, path = f"transcript.jsonl line {line['seq']}", line["data"].get("input")
+            yield f"{where}: the HSM signed {path} before a quorum had approved these bytes"
+        yield from signature_problems(b, line)
+    done = {line["step"] for line in b.events("done")}
+    counted = sorted(line["step"] for line in b.signatures if line["step"] in done)
+    steps = [step for step in sorted(done) if b.steps[step].get("do") in SIGNING]
+    if counted != steps:
         yield f"transcript.jsonl: the HSM signed {len(counted)} times in {len(steps)} steps that sign"
 
 
-def signs(step: dict[str, Any]) -> bool:
-    return str(step.get("do")).endswith(".sign")
+SIGNING = {"document.sign"}
+
+
+def signature_problems(b: Bundle, line: dict[str, Any]) -> Iterator[str]:
+    """The input is the file of this step, the output a signature of it, and the product holds both."""
+    where, data, step = f"transcript.jsonl line {line['seq']}", line["data"], b.steps[line["step"]]
+    path = f"tbs/{step.get('subject')}.tbs"
+    begun = [each["data"]["intent"] for each in b.events("begin") if each["step"] == line["step"]]
+    if data.get("input") != path or any(each.get("tbs_sha256") != data["input_sha256"] for each in begun):
+        yield f"{where}: it is not about {path} as its step had begun with it"
+    message, output = b.file(path), bytes.fromhex(data["output"])
+    products = [each for each in b.signed if each.tbs == message and each.signature == output]
+    finished = any(each["step"] == line["step"] for each in b.events("done"))
+    if finished and bool(products) != (data.get("released") is True):
+        yield f"{where}: its signature of {path} {'is' if products else 'is not'} in a file of the bundle"
+    spki = b.public_keys.get(str(data.get("key_spki_sha256")))
+    if spki is None:
+        raise CannotTell(f"{where}: the public key that signed {path} is not in the bundle")
+    algorithm = products[0].algorithm if products else read_tbs(path, message).algorithm
+    if algorithm and not b.verifies(spki, algorithm, message, output):
+        yield f"{where}: its output is not a signature of {path}"
 
 
 def check_products(b: Bundle) -> Iterator[str]:
@@ -1079,7 +1155,7 @@ def pem(der: bytes) -> bytes:
 
 
 def check_chains(b: Bundle) -> Iterator[str]:
-    """Every certificate leads to a root in the bundle, or to one that was brought in, as openssl judges strictly."""
+    """Every certificate leads to a root in the bundle, or to one brought in, as openssl judges strictly."""
     certificates = [each for each in b.signed if each.kind == "certificate"]
     own = [each for each in certificates if each.issuer == each.subject]
     roots = [each for each in own if b.verifies(each.spki, each.algorithm, each.tbs, each.signature)]
@@ -1104,7 +1180,7 @@ def check_chains(b: Bundle) -> Iterator[str]:
         command += ["-CAfile", "anchors.pem", "-untrusted", "others.pem", "leaf.pem"]
         run = b.run("openssl", *command)
         if run.returncode:
-            yield f"{each.path}: {(run.stderr or run.stdout).decode(errors='replace').strip().splitlines()[-1]}"
+            yield f"{each.path}: {run.stderr.decode(errors='replace').strip().splitlines()[1:2]}"
 
 
 CRL_NUMBER = b"\x55\x1d\x14"
@@ -1145,6 +1221,7 @@ CHECKS: tuple[tuple[str, Callable[[Bundle], Iterator[str]]], ...] = (
     ("the transcript tells a ceremony from its opening to its end", check_grammar),
     ("script, roster, transcript, manifest and closing are of one ceremony", check_opening),
     ("the script is what was done", check_script),
+    ("limits and devices are those of the script", check_limits),
     ("the files that the transcript names are these", check_named_files),
     ("the roster keeps its rules", check_roster),
     ("allowed-signers is what the roster comes to", check_allowed_signers),
@@ -1169,7 +1246,7 @@ class Finding(NamedTuple):
 
 
 def judge(bundle: Bundle) -> Iterator[Finding]:
-    """Run every check; what one has found broken already keeps another from telling, which is not good either."""
+    """Run every check; what one has found broken keeps others from telling, which is not good either."""
     told: set[str] = set()
     for title, check in CHECKS:
         clean = True
@@ -1236,7 +1313,8 @@ def main() -> int:
     else:
         for state, check, detail in findings:
             print(f"{state:3} {check}{': ' if detail else ''}{printable(detail)}")
-        print(f"{('good', 'BAD', 'cannot tell')[code]}: {bundle.sha256}  {printable(options.bundle.name)}")
+        roster = sha256(bundle.files.get("roster.json", b""))
+        print(f"{('good', 'BAD', 'cannot tell')[code]}: archive {bundle.sha256}, roster {roster}")
     return code
 
 
