@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from ca_server.store.prepared import Prepared
 from ca_server.store.tables import authority
@@ -68,6 +68,16 @@ def authority_chain(connection: Connection, authority_id: str) -> list[StoredAut
 def insert_authority(work: UnitOfWork, stored: StoredAuthority) -> None:
     """Add an authority after its issuer; the caller's commit brings its event."""
     work.connection.execute(insert(authority).values(**asdict(stored)))
+
+
+def revoke_authority(work: UnitOfWork, authority_id: str) -> bool:
+    """Let an authority sign nothing any more; False when that is so already. The caller brings the event."""
+    statement = (
+        update(authority)
+        .where(authority.c.id == authority_id, authority.c.state != "revoked")
+        .values(state="revoked")
+    )
+    return work.connection.execute(statement).rowcount == 1
 
 
 def _authority(row: RowMapping) -> StoredAuthority:

@@ -49,6 +49,22 @@ def take_number(unit: UnitOfWork, intent: CrlIntent) -> bool:
     return True
 
 
+def take_later_number(unit: UnitOfWork, intent: CrlIntent) -> bool:
+    """Store the intent of a CRL that was numbered elsewhere; False when its number is not a later one.
+
+    Numbers between may be missing for ever: CRLs of an offline authority that were never brought here.
+    """
+    statement = (
+        update(authority)
+        .where(authority.c.id == intent.authority_id, authority.c.last_crl_number < intent.crl_number)
+        .values(last_crl_number=intent.crl_number)
+    )
+    if unit.connection.execute(statement).rowcount != 1:
+        return False
+    unit.connection.execute(insert(crl).values(**asdict(intent), state="intent"))
+    return True
+
+
 def settle(
     unit: UnitOfWork, authority_id: str, crl_number: int, *, sha256: str, der: bytes, event_id: str
 ) -> bool:

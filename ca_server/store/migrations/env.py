@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from ca_server.store import acme_tables, est_tables
+from ca_server.store import acme_tables, ceremony_tables, est_tables
 from ca_server.store.tables import metadata
 
-assert acme_tables.acme_order.metadata is est_tables.approval.metadata is metadata
+_TABLES = (acme_tables.acme_order, ceremony_tables.ceremony, est_tables.approval)
+assert all(table.metadata is metadata for table in _TABLES)
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()
