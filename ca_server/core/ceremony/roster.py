@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import rfc8785
-from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails
 
 from ca_server.core.ceremony.demands import RoleName
@@ -79,6 +79,13 @@ def _domain(value: object) -> str:
     return canonical
 
 
+def _some(value: object) -> object:
+    # A minimal length would be counted after refused entries are left out, and be said to be broken too.
+    if value == []:
+        raise broken("CEREMONY-ROSTER-VALUE", "at least one is needed")
+    return tuple_of_list(value)
+
+
 _Slug = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
 
 
@@ -103,22 +110,18 @@ class Person(Strict):
     """Somebody who takes part in ceremonies."""
 
     id: _Slug
-    keys: Annotated[
-        tuple[RosterKey, ...], Field(min_length=1, max_length=MAX_KEYS_OF_ONE), BeforeValidator(tuple_of_list)
-    ]
-    name: Annotated[str, Field(min_length=1, max_length=_MAX_NAME), BeforeValidator(_name)]
+    keys: Annotated[tuple[RosterKey, ...], Field(max_length=MAX_KEYS_OF_ONE), BeforeValidator(_some)]
+    name: Annotated[str, Field(min_length=1, max_length=_MAX_NAME), AfterValidator(_name)]
 
 
 class _Document(Strict):
     domain: Annotated[str, PlainValidator(_domain)]
     format: Literal["ceremony-roster/v1"]
     groups: Annotated[
-        dict[_Slug, Annotated[tuple[_Slug, ...], Field(min_length=1), BeforeValidator(tuple_of_list)]],
+        dict[_Slug, Annotated[tuple[_Slug, ...], BeforeValidator(_some)]],
         Field(max_length=MAX_GROUPS),
     ]
-    persons: Annotated[
-        tuple[Person, ...], Field(min_length=1, max_length=MAX_PERSONS), BeforeValidator(tuple_of_list)
-    ]
+    persons: Annotated[tuple[Person, ...], Field(max_length=MAX_PERSONS), BeforeValidator(_some)]
     previous: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
     sequence: int = Field(ge=1, le=1_000_000)
 
