@@ -155,13 +155,13 @@ class Display:
 
     def ask(self, words: str) -> None:
         """A question, whose answer is typed behind it; `typed` ends the line."""
-        self._asked = printable(words)
-        self._console.print(Text(self._asked + " ", style="bold"), end="", soft_wrap=True)
+        self._asked = words
+        self._console.print(Text(f"{printable(words)} ", style="bold"), end="", soft_wrap=True)
         self._console.file.flush()
 
     def typed(self, answer: str) -> None:
-        """What was typed, or words that stand for a secret."""
-        self._shown.append(f"{self._asked} {printable(answer)}".rstrip())
+        """What was typed behind the question."""
+        self.remember(f"{self._asked} {answer}".rstrip())
 
     def show_secret(self, lines: Iterable[str]) -> None:
         """Lines for one person's eyes: neither remembered nor given to anything that records the console."""
@@ -181,7 +181,11 @@ class Display:
     def draw(self, picture: str, what: str) -> None:
         """A picture made of characters; it is remembered by its name alone."""
         self.show_secret(picture.split("\n"))
-        self._shown.append(f"({what} was shown)")
+        self.remember(f"({what} was shown)")
+
+    def remember(self, words: str) -> None:
+        """Keep a line that somebody else shows, or that stands for a secret."""
+        self._shown.append(printable(words))
 
     def _rule(self, character: str, words: str) -> None:
         self._line()

@@ -63,26 +63,11 @@ class Keyboard:
         return line.strip()
 
     def _read_hidden(self, question: str) -> str:
-        self._display.ask(question)
-        typed = "(nothing)"
+        self._display.remember(question)
         try:
-            line = self._without_echo()
-            typed = "(a secret)"
+            return _without_echo(f"{question} ").strip()
         except (EOFError, KeyboardInterrupt):
             raise self._pause() from None
-        finally:
-            self._display.typed(typed)
-        return line.strip()
-
-    def _without_echo(self) -> str:
-        with warnings.catch_warnings():
-            # getpass would fall back to showing what is typed, with a warning; that is refused instead.
-            warnings.simplefilter("error", getpass.GetPassWarning)
-            try:
-                return getpass.getpass("")
-            except getpass.GetPassWarning:
-                detail = "there is no terminal on which a secret can be typed without being seen"
-                raise refuse(Kind.UNAVAILABLE, "CEREMONY-TERMINAL", detail) from None
 
     def _is_command(self, typed: str) -> bool:
         """Obey one of the three words; True where it was `abort` and not confirmed."""
@@ -115,3 +100,15 @@ class Keyboard:
         while not (answer := self._read(f"{words}:")):
             self._display.say("This cannot be empty.")
         return answer
+
+
+def _without_echo(question: str) -> str:
+    """A line of the process's terminal, whose echo is off before the question is seen."""
+    with warnings.catch_warnings():
+        # getpass would fall back to showing what is typed, with a warning; that is refused instead.
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            return getpass.getpass(question)
+        except getpass.GetPassWarning:
+            detail = "there is no terminal on which a secret can be typed without being seen"
+            raise refuse(Kind.UNAVAILABLE, "CEREMONY-TERMINAL", detail) from None

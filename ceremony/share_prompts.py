@@ -35,9 +35,7 @@ class SharePrompts:
         self._show(person, words)
         right = 0
         while right < len(words):
-            typed = self._type(
-                f"{person} types them back, from word {right + 1} on; ENTER alone shows them again"
-            )
+            typed = self._type(f"{person}, type them back from word {right + 1} on; ENTER alone shows them")
             if not typed:
                 self._show(person, words)
             right += self._right(words[right:], typed, right)
@@ -51,8 +49,8 @@ class SharePrompts:
             Paused, Aborted, Deviated: somebody typed that.
         """
         self._display.say(
-            f"{person} types a share of {share_set}, all words or some at a time. Nobody else looks on; nothing "
-            "is shown. After a wrong word go on from it. An empty line ends a share of another length."
+            f"{person} types a share of {share_set}, all words or some at a time; nothing is shown. "
+            "After a wrong word go on from it. An empty line ends a share of another length."
         )
         words: list[str] = []
         while len(words) < WORDS:
@@ -95,8 +93,6 @@ class SharePrompts:
         """The typed words up to the first that cannot stand in a share."""
         for place, word in enumerate(typed):
             if not self._is_word(word):
-                self._display.say(
-                    f"Word {before + place + 1} is not a word of any share: go on from it.", style="red"
-                )
+                self._display.say(f"Word {before + place + 1} is not a word of any share: go on from it.")
                 return list(typed[:place])
         return list(typed)

@@ -17,7 +17,7 @@ from ceremony.qr import Collector
 from ceremony.qr_pictures import Screen, on_screen
 
 Check = Callable[[str, bytes, bytes], None]
-"""Of person, statement and armoured signature: raises CaError unless this person signed this, and it counts."""
+"""Of person, statement and armoured signature: raises CaError unless they signed this, and it counts."""
 
 MAX_SIGNATURE_BYTES = 16 * 1024
 MAX_REFUSED = 3
