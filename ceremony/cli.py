@@ -1,4 +1,4 @@
-"""`sealkeeper ceremony`: the script, its check, its rehearsal, its run and its resumption, and the bundle's check."""
+"""`sealkeeper ceremony`: scripts, rehearsals, the real event and going on with it, and bundles."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ceremony.event import Held
     from ceremony.host import Host
     from ceremony.plan import Plan
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+PAUSED = 3
 
 
 @click.group()
@@ -60,10 +64,13 @@ def check(script: Path, host_file: Path | None) -> None:
 )
 def run(script: Path, host_file: Path) -> None:
     """Run a ceremony with the people in the room, on the devices that the host file names."""
-    from ceremony.event import begin  # noqa: PLC0415 - as above
+    from ca_server.core.document import MAX_DOCUMENT_BYTES  # noqa: PLC0415 - as above
+    from ceremony.event import begin  # noqa: PLC0415
+    from ceremony.folder import read_file  # noqa: PLC0415
 
     plan = _plan(script)
-    click.echo(begin(plan, _host(host_file, plan)))
+    host = _host(host_file, plan)
+    _tell(lambda: begin(plan, host, host_file=read_file(host_file, MAX_DOCUMENT_BYTES)))
 
 
 @command.command()
@@ -86,7 +93,7 @@ def rehearse(
 
     plan = _plan(script)
     host = prepare(plan.script, directory, room=room, inputs=_inputs(inputs), now=SystemClock().now())
-    click.echo(begin(plan, host, by_hand=by_hand))
+    _tell(lambda: begin(plan, host, by_hand=by_hand))
 
 
 @command.command()
@@ -96,7 +103,7 @@ def resume(directory: Path, *, by_hand: bool) -> None:
     """Go on with the ceremony in DIRECTORY where its transcript ends."""
     from ceremony.event import go_on  # noqa: PLC0415 - as above
 
-    click.echo(go_on(directory, by_hand=by_hand))
+    _tell(lambda: go_on(directory, by_hand=by_hand))
 
 
 @command.command()
@@ -107,7 +114,54 @@ def abort(directory: Path, reason: str, *, by_hand: bool) -> None:
     """End the ceremony in DIRECTORY where it is, with a signed close."""
     from ceremony.event import end  # noqa: PLC0415 - as above
 
-    click.echo(end(directory, reason, by_hand=by_hand))
+    _tell(lambda: end(directory, reason, by_hand=by_hand))
+
+
+@command.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def status(directory: Path) -> None:
+    """Say where the ceremony in DIRECTORY stands."""
+    from ceremony.event import describe  # noqa: PLC0415 - as above
+
+    click.echo(describe(directory))
+
+
+@command.command()
+@click.argument("bundle", type=_FILE)
+@click.option("--sha256", help="The digest that the ceremony showed.")
+@click.option("--roster-sha256", help="The digest of the roster that was in force, from a source you trust.")
+def verify(bundle: Path, sha256: str | None, roster_sha256: str | None) -> None:
+    """Check a bundle twice: by this program, and by the auditor's verifier, which shares no code with it."""
+    from ca_server.core.archive import MAX_ARCHIVE_BYTES  # noqa: PLC0415 - as above
+    from ca_server.core.ceremony.verify import verify_bundle  # noqa: PLC0415
+    from ca_server.core.errors import Kind, refuse  # noqa: PLC0415
+    from ceremony.display import Display  # noqa: PLC0415
+    from ceremony.folder import read_file  # noqa: PLC0415
+    from ceremony.independent import run_independent  # noqa: PLC0415
+
+    code, report = run_independent(bundle, sha256, roster_sha256)
+    click.echo(report, err=True, nl=False)
+    checked = verify_bundle(read_file(bundle, MAX_ARCHIVE_BYTES)).bundle
+    if code:
+        raise refuse(
+            Kind.CONFLICT, "BUNDLE-INDEPENDENT", "the auditor's verifier does not find this bundle good"
+        )
+    Display().show_bundle(checked)
+    click.echo(checked.sha256)
+
+
+def _tell(hold: Callable[[], Held]) -> None:
+    """Print where the bundle is. Status 1 after an abort, 3 after a pause, as for what waits for people."""
+    from ca_server.core.ceremony.transcript import Outcome  # noqa: PLC0415 - as above
+    from ceremony.people import Paused  # noqa: PLC0415
+
+    try:
+        held = hold()
+    except Paused:
+        raise click.exceptions.Exit(PAUSED) from None
+    click.echo(held.bundle)
+    if held.outcome in {Outcome.ABORTED_CLEAN, Outcome.ABORTED_DIRTY}:
+        raise click.exceptions.Exit(1)
 
 
 def _plan(script: Path) -> Plan:

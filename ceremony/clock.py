@@ -1,4 +1,4 @@
-"""The ceremony's one reading of the machine's clocks; everything below the command line is handed the time."""
+"""The ceremony's one reading of the machine's clocks; everything below the command is handed the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The close: one statement lists what the ceremony comes to, everyone present signs it, and the bundle is packed."""
+"""The close: one statement lists all that was made, everyone present signs it, and the bundle is packed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 from ca_server.core.archive import pack
 from ca_server.core.bundle import CLOSING, KEYS, MANIFEST, encode_manifest
 from ca_server.core.ceremony.closing import Closing, Present, is_listed, make_closing, parse_closing
+from ca_server.core.ceremony.demands import RoleName
 from ca_server.core.ceremony.statement import Gate
 from ca_server.core.ceremony.transcript import Event, Outcome
 from ca_server.core.errors import Kind, refuse
@@ -40,7 +41,9 @@ def close_ceremony(room: Room, outcome: Outcome) -> None:
     digest = hashlib.sha256(room.folder.read(CLOSING)).hexdigest()
     room.display.say(room.folder.read(CLOSING).decode())
     room.display.show_digest(CLOSING, digest)
-    roles = tuple(dict.fromkeys(role for _, role in attendance(room.lines))) or step.sign_by
+    roles = tuple(dict.fromkeys(role for _, role in attendance(room.lines))) or tuple(
+        RoleName(each) for each in step.signers()
+    )
     hold_gate(room, step.id, Gate.CLOSE, roles, Subject(CLOSING, digest))
     room.journal.add(Event.END, {"outcome": outcome}, step=step.id)
 

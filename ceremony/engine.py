@@ -35,7 +35,9 @@ def run_ceremony(room: Room) -> Outcome:
         Paused: the people want to go on later; the pause is signed.
     """
     outcome = ended(room.lines)
-    if outcome is None:
+    if outcome is not None:
+        return outcome
+    try:
         with _stopping(room):
             _resume(room)
             for number, step in enumerate(room.script.steps, 1):
@@ -46,6 +48,8 @@ def run_ceremony(room: Room) -> Outcome:
                     _do(room, number, step)
             outcome = _outcome(room)
             close_ceremony(room, outcome)
+    except Aborted:
+        return abort_ceremony(room, "the people in the room ended it")
     return outcome
 
 
@@ -144,9 +148,6 @@ def _stopping(room: Room) -> Iterator[None]:
         yield
     except Paused:
         _pause(room)
-        raise
-    except Aborted:
-        abort_ceremony(room, "the people ended it")
         raise
     except SignatureUnknown as error:
         detail = "the token may or may not have signed"

@@ -1,23 +1,27 @@
-"""One ceremony in this process: the room is made of what lies in its folder, and left again whatever happens."""
+"""One ceremony in this process: the room is made of what lies in its folder, and left in order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ca_server.core.archive import MAX_ARCHIVE_BYTES
-from ca_server.core.ceremony.transcript import Outcome
+from ca_server.core.ceremony.people import check_signature
+from ca_server.core.ceremony.roster import Roster
+from ca_server.core.ceremony.transcript import Event, Outcome, parse_transcript, whole_lines
 from ca_server.core.document import MAX_DOCUMENT_BYTES
 from ca_server.core.errors import Kind, refuse
 from ca_server.hsm.pkcs11 import open_token
-from ceremony.clock import SystemClock
+from ceremony.clock import RoomClock, SystemClock
 from ceremony.close import pack_bundle
 from ceremony.display import Display
 from ceremony.engine import abort_ceremony, run_ceremony
-from ceremony.folder import TRANSCRIPT, Folder, read_file
+from ceremony.folder import TRANSCRIPT, Folder, place, read_file
 from ceremony.host import Host, check_host, parse_host
 from ceremony.journal import Journal
+from ceremony.keyboard import Keyboard
 from ceremony.opening import SCRIPT, check_papers, open_transcript, read_inputs
 from ceremony.people import People
 from ceremony.plan import Plan, make_plan
@@ -25,38 +29,51 @@ from ceremony.practice import PracticeOfficers
 from ceremony.prompts import AtTerminal
 from ceremony.rehearsal import enter
 from ceremony.room import Room
+from ceremony.share_prompts import SharePrompts
+from ceremony.signing_prompts import SigningPrompts
+from ceremony.state import done_steps, ended
 
 HOST = "host.toml"
 
 
-def begin(plan: Plan, host: Host, *, by_hand: bool = False) -> Path:
-    """Hold a ceremony from its opening to its close. Where its bundle is.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A ceremony that has ended: where its bundle is, and how it ended."""
+
+    bundle: Path
+    outcome: Outcome
+
+
+def begin(plan: Plan, host: Host, *, host_file: bytes | None = None, by_hand: bool = False) -> Held:
+    """Hold a ceremony from its opening to its close; `host_file` is kept in its folder for going on.
 
     Raises:
         CaError: it was refused before it began, or stopped; the words say how to go on.
-        Paused, Aborted: the people said so.
+        Paused: the people want to go on later.
     """
     folder = Folder(host.output_directory)
     if folder.has(TRANSCRIPT) or folder.bundle.exists():
         detail = f"a ceremony was held in {folder.root}; resume it, or use another folder"
         raise refuse(Kind.CONFLICT, "CEREMONY-OUTPUT-EXISTS", detail)
+    if host_file is not None:
+        place(folder.root / HOST, host_file)
     with _room(plan, host, by_hand=by_hand) as room:
         return _finish(room, run_ceremony)
 
 
-def go_on(directory: Path, *, by_hand: bool = False) -> Path:
-    """Go on with a ceremony where its transcript ends; one that has ended is packed again. Where its bundle is.
+def go_on(directory: Path, *, by_hand: bool = False) -> Held:
+    """Go on with a ceremony where its transcript ends; one that has ended is packed again.
 
     Raises:
         CaError: there is none, what lies in its folder was changed, or it stopped again.
-        Paused, Aborted: the people said so.
+        Paused: the people want to go on later.
     """
     with _room(*_papers(directory), by_hand=by_hand) as room:
         return _finish(room, run_ceremony)
 
 
-def end(directory: Path, reason: str, *, by_hand: bool = False) -> Path:
-    """End a ceremony where it is, with a signed close. Where its bundle is.
+def end(directory: Path, reason: str, *, by_hand: bool = False) -> Held:
+    """End a ceremony where it is, with a signed close.
 
     Raises:
         CaError: it has ended already, or could not be closed.
@@ -90,7 +107,7 @@ def _room(plan: Plan, host: Host, *, by_hand: bool) -> Iterator[Room]:
             host=host,
             folder=folder,
             journal=journal,
-            people=_people(host, display, by_hand=by_hand),
+            people=_people(host, roster, display, clock, by_hand=by_hand),
             display=display,
             clock=clock,
             open_token=open_token,
@@ -103,14 +120,55 @@ def _room(plan: Plan, host: Host, *, by_hand: bool) -> Iterator[Room]:
             room.close()
 
 
-def _people(host: Host, display: Display, *, by_hand: bool) -> People:
-    if host.mode == "rehearsal" and host.practice is not None and not by_hand:
-        return PracticeOfficers(host.practice)
-    return AtTerminal(display, host.officers)
+def _people(host: Host, roster: Roster, display: Display, clock: RoomClock, *, by_hand: bool) -> People:
+    practice = host.practice if host.mode == "rehearsal" else None
+    if practice is not None and not by_hand:
+        return PracticeOfficers(practice)
+
+    def check(person: str, text: bytes, signature: bytes) -> None:
+        signed = check_signature(text, signature, roster, host.mode, clock.now())
+        if signed.person != person:
+            raise refuse(Kind.FORBIDDEN, "CEREMONY-SIGNATURE", f"this is not {person}'s signature")
+
+    keys = {each: practice / each for each in roster.persons} if practice else {}
+    keyboard = Keyboard(display, f"sealkeeper ceremony resume {host.output_directory}")
+    signing = SigningPrompts(display, keyboard, {**keys, **host.officers}, check)
+    return AtTerminal(display, keyboard, signing, SharePrompts(display, keyboard, _is_word))
 
 
-def _finish(room: Room, hold: Callable[[Room], Outcome]) -> Path:
+def _is_word(word: str) -> bool:
+    from ceremony.shares import is_word  # noqa: PLC0415 - an extra that few ceremonies need
+
+    return is_word(word)
+
+
+def _finish(room: Room, hold: Callable[[Room], Outcome]) -> Held:
     outcome = hold(room)
     digest = pack_bundle(room)
     room.display.show_outcome(outcome, room.deviations, room.folder.bundle, digest)
-    return room.folder.bundle
+    return Held(room.folder.bundle, outcome)
+
+
+def describe(directory: Path) -> str:
+    """Where a ceremony stands, from its transcript alone; another process may be at it meanwhile.
+
+    Raises:
+        CaError: not_found, there is none; malformed, it is not as a ceremony writes it.
+    """
+    folder = Folder(directory.absolute())
+    if not folder.has(TRANSCRIPT):
+        raise refuse(Kind.NOT_FOUND, "CEREMONY-DIRECTORY", f"no ceremony was begun in {directory}")
+    lines = parse_transcript(whole_lines(folder.read(TRANSCRIPT)))
+    plan = make_plan(folder.read(SCRIPT))
+    done = done_steps(lines)
+    todo = [step.id for step in plan.script.steps if step.id not in done]
+    state = ended(lines) or (Outcome.SUSPENDED if lines[-1].event is not Event.STOPPED else "stopped")
+    words = [f"{plan.script.id} ({plan.script.kind}), {lines[0].data['mode']}: {state}"]
+    words += [
+        f"{len(done)} of {len(plan.script.steps)} steps done; transcript {lines[-1].seq} {lines[-1].digest}"
+    ]
+    if lines[-1].event is Event.STOPPED:
+        words.append(f"stopped at {lines[-1].step}: {lines[-1].data['detail']}")
+    if not ended(lines):
+        words.append(f"next: {todo[0]}; sealkeeper ceremony resume {directory}")
+    return "\n".join(words)

@@ -18,9 +18,9 @@ class Failure(StrEnum):
 
 ADVICE = {
     Failure.NOTHING_DONE: "Nothing has happened in any token. Mend the cause and resume, or abort freely.",
-    Failure.UNCERTAIN: "It is open whether the token did its work. Resume: the token is asked, nothing is guessed.",
+    Failure.UNCERTAIN: "It is open whether the token did its work. Resume: the token is asked, not guessed.",
     Failure.WRONG_PRODUCT: "Something was made that must not be used. Keep it, write it down, revoke it.",
-    Failure.INTEGRITY: "Stop, seal the room, and treat it as an incident; only a full quorum decides to go on.",
+    Failure.INTEGRITY: "Stop, seal the room, and treat it as an incident; only a full quorum can go on.",
 }
 
 # What shows that the room, its people or its papers are not what the script says.
@@ -50,7 +50,7 @@ class Stopped(Exception):
 
 
 def failure_of(error: CaError, *, effect_open: bool) -> Failure:
-    """The class of an error; `effect_open` says that a token had been asked for something and did not answer."""
+    """The class of an error; `effect_open` says that a token was asked for something and did not answer."""
     if effect_open:
         return Failure.UNCERTAIN
     if _INTEGRITY_RULES & set(error.rule_ids):

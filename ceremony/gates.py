@@ -28,17 +28,26 @@ class Subject:
     sha256: str = NO_SUBJECT
 
 
+@dataclass(frozen=True, slots=True)
+class _Occasion:
+    """Which gate of which step, and what it is about."""
+
+    step: str
+    gate: Gate
+    subject: Subject
+
+
 def hold_gate(room: Room, step: str, gate: Gate, roles: Sequence[RoleName], subject: Subject) -> None:
     """Collect the signatures of a gate: as many persons of each role as the script demands.
 
     Signatures that the transcript has of this very gate count; a gate can so be gone on with.
 
     Raises:
-        CaError: a signature or a person is not as the script and the roster demand; `CEREMONY-QUORUM`, there are
-            not enough persons.
+        CaError: a signature or a person is not as script and roster demand; `CEREMONY-QUORUM`, persons lack.
         Paused, Aborted: the people said so.
     """
-    signed = list(_signed(room, step, gate, subject))
+    occasion = _Occasion(step, gate, subject)
+    signed = list(_signed(room, occasion))
     for role in roles:
         wanted = room.script.roles[role].quorum
         while len(done := [person for person, as_role in signed if as_role == role]) < wanted:
@@ -46,40 +55,34 @@ def hold_gate(room: Room, step: str, gate: Gate, roles: Sequence[RoleName], subj
             if not candidates:
                 detail = f"{step}: {len(done)} of {wanted} persons signed as {role}, and nobody else can"
                 raise refuse(Kind.FORBIDDEN, "CEREMONY-QUORUM", detail)
-            person = _sign(room, step, gate, role, candidates, done, subject)
+            person = _sign(room, occasion, role, candidates, done)
             signed.append((person, role))
             room.display.gate(gate, role, [*done, person], wanted)
 
 
-def _signed(room: Room, step: str, gate: Gate, subject: Subject) -> Iterator[tuple[str, RoleName]]:
+def _signed(room: Room, occasion: _Occasion) -> Iterator[tuple[str, RoleName]]:
     """Since the last beginning: an earlier try was about something else."""
     begun = max((each.seq for each in room.lines if each.event in {Event.BEGIN, Event.RESUME}), default=0)
     for line in room.lines[begun:]:
-        if line.event is Event.GATE and line.step == step and line.data["gate"] == gate:
+        if line.event is Event.GATE and (line.step, line.data["gate"]) == (occasion.step, occasion.gate):
             statement = parse_statement(room.folder.read(line.data["statement"]))
-            if statement.subject_sha256 == subject.sha256:
+            if statement.subject_sha256 == occasion.subject.sha256:
                 yield line.data["person"], RoleName(line.data["role"])
 
 
 def _sign(
-    room: Room,
-    step: str,
-    gate: Gate,
-    role: RoleName,
-    candidates: Sequence[str],
-    done: Sequence[str],
-    subject: Subject,
+    room: Room, occasion: _Occasion, role: RoleName, candidates: Sequence[str], done: Sequence[str]
 ) -> str:
     while True:
         try:
             person = room.people.choose(role, candidates, done)
-            statement = _statement(room, step, gate, role, person, subject)
+            statement = _statement(room, occasion, role, person)
             path = room.folder.path(statement.path())
             text = statement.text()
             room.folder.write(statement.path(), text)
             room.people.sign(person, path, room.roster.namespace(room.mode))
         except Deviated as deviation:
-            room.deviate(step, deviation)
+            room.deviate(occasion.step, deviation)
             continue
         break
     signature = read_file(path.with_name(path.name + ".sig"), MAX_SIGNATURE_BYTES)
@@ -91,7 +94,7 @@ def _sign(
     check_persons([*attendance(room.lines), (person, role)], room.script.roles, room.roster)
     name = statement.path() + ".sig"
     data = {
-        "gate": gate,
+        "gate": occasion.gate,
         "person": person,
         "role": role,
         "statement": statement.path(),
@@ -100,22 +103,22 @@ def _sign(
         "signature_sha256": room.folder.write(name, signature),
         "key_sha256": facts.key_sha256,
     }
-    room.journal.add(Event.GATE, data, step=step, actor=person)
+    room.journal.add(Event.GATE, data, step=occasion.step, actor=person)
     return person
 
 
-def _statement(room: Room, step: str, gate: Gate, role: RoleName, person: str, subject: Subject) -> Statement:
+def _statement(room: Room, occasion: _Occasion, role: RoleName, person: str) -> Statement:
     head = room.journal.head
     statement = Statement(
         ceremony=room.script.id,
         kind=room.script.kind,
         mode=room.mode,
-        gate=gate,
-        step=step,
+        gate=occasion.gate,
+        step=occasion.step,
         script_sha256=room.script_sha256,
         roster_sha256=room.roster_sha256,
-        subject=subject.path,
-        subject_sha256=subject.sha256,
+        subject=occasion.subject.path,
+        subject_sha256=occasion.subject.sha256,
         transcript_sequence=head.seq,
         transcript_sha256=head.digest,
         person=person,

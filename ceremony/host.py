@@ -99,9 +99,9 @@ class Host(Strict):
     output_directory: AbsolutePath
     api_server_key: AbsolutePath | None = None
     roster: AbsolutePath
-    tokens: Annotated[dict[Slug, Binding], Field(max_length=MAX_ENTRIES)] = {}
-    inputs: Annotated[dict[Slug, AbsolutePath], Field(max_length=MAX_ENTRIES)] = {}
-    officers: Annotated[dict[Slug, AbsolutePath], Field(max_length=MAX_ENTRIES)] = {}
+    tokens: Annotated[dict[Slug, Binding], Field(default_factory=dict, max_length=MAX_ENTRIES)]
+    inputs: Annotated[dict[Slug, AbsolutePath], Field(default_factory=dict, max_length=MAX_ENTRIES)]
+    officers: Annotated[dict[Slug, AbsolutePath], Field(default_factory=dict, max_length=MAX_ENTRIES)]
     media: Annotated[tuple[AbsolutePath, ...], Field(strict=False, max_length=8)] = ()
     practice: AbsolutePath | None = None
 

@@ -32,8 +32,8 @@ class Journal:
         """Open or begin the transcript at `path`, and drop what a power cut left of a last line.
 
         Raises:
-            CaError: conflict, `CEREMONY-RUNNING`, another process holds it; unavailable, it cannot be written;
-                malformed, it is not a transcript.
+            CaError: conflict, `CEREMONY-RUNNING`, another process holds it; unavailable, it cannot be
+                written; malformed, it is not a transcript.
         """
         self._clock = clock
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

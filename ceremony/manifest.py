@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from ca_server.core.audit.note import make_verifier_key
 from ca_server.core.bundle import (
     API_SERVER_CSR,
-    FORMAT,
     APIServerEntry,
     AuthorityEntry,
     CertificateEntry,
@@ -32,7 +31,7 @@ def make_manifest(room: Room) -> Manifest:
         if room.folder.has(product_path(name, profile))
     }
     return Manifest(
-        format=FORMAT,
+        format="ceremony-bundle/v2",
         ceremony=script.id,
         kind=script.kind,
         mode=room.mode,
@@ -56,7 +55,7 @@ def make_manifest(room: Room) -> Manifest:
             if each.type == "responder"
         ),
         log=_log(room),
-        api_server=APIServerEntry(csr=API_SERVER_CSR, key="api-server")
+        api_server=APIServerEntry(csr="csrs/api-server.csr", key="api-server")
         if room.folder.has(API_SERVER_CSR)
         else None,
     )

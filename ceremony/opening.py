@@ -77,8 +77,8 @@ def open_transcript(room: Room, roster_data: bytes, inputs: Mapping[str, bytes])
     room.folder.write(SCRIPT, room.source)
     room.folder.write(ROSTER, roster_data)
     room.folder.write(ALLOWED_SIGNERS, allowed_signers(room.roster, room.mode))
-    for name, data in inputs.items():
-        room.folder.write(f"inputs/{name}", data)
+    for name, content in inputs.items():
+        room.folder.write(f"inputs/{name}", content)
     data = {
         "format": FORMAT,
         "ceremony": script.id,

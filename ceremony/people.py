@@ -1,4 +1,4 @@
-"""What the engine asks of the people in the room; a terminal and a practice room answer it each in its way."""
+"""What the engine asks of the people in the room; a terminal and practice officers answer in their ways."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Interrupted(Exception):
-    """Somebody typed something other than the answer; nothing was done since the last line of the transcript."""
+    """Somebody typed something other than the answer; nothing was done since the transcript's last line."""
 
 
 class Paused(Interrupted):

@@ -1,4 +1,4 @@
-"""Whether a script holds together: every name leads somewhere, nothing is signed unseen, and its kind is kept."""
+"""Whether a script holds together: every name leads somewhere, and nothing is signed unseen."""
 
 from __future__ import annotations
 

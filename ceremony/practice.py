@@ -1,4 +1,4 @@
-"""Practice officers: software keys and shares in files, who sign and answer by themselves, in rehearsals only."""
+"""Practice officers: software keys and shares in files, for rehearsals that nobody has to sit through."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import rfc8785
 
@@ -59,7 +60,7 @@ def make_practice_roster(script: Script, folder: Path, now: datetime) -> Path:
             ]
     persons = sorted({person for group in groups.values() for person in group})
     valid_until = to_text(now + timedelta(days=3660))
-    roster = {
+    roster: dict[str, Any] = {
         "domain": DOMAIN,
         "format": "ceremony-roster/v1",
         "groups": groups,

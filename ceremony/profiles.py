@@ -75,8 +75,8 @@ class NameConstraints(Strict):
 class Profile(Strict):
     """A certificate; its table's name is the id of the authority, or of the certificate.
 
-    The key to be certified comes from one of `key` (a key of the script), `request` (a CSR that is brought in)
-    and `like` (a certificate that is brought in, whose subject, key and constraints are taken over whole).
+    The key to be certified comes from one of `key` (a key of the script), `request` (a CSR that is brought
+    in) and `like` (a certificate that is brought in, whose subject, key and constraints are taken over).
     `issuer` names the issuer's profile, or its certificate among the inputs; `issuer_key` its key.
     """
 

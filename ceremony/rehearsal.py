@@ -1,4 +1,4 @@
-"""A room to rehearse in: SoftHSM tokens, random PINs in files, practice officers, and a host file that binds them.
+"""A room to rehearse in: SoftHSM tokens, random PINs in files, practice officers, and a host file for them.
 
 Several ceremonies can be rehearsed in one room, each in a folder of its own: the root that one made signs the
 CRL that the next one is about.
@@ -40,8 +40,9 @@ def prepare(
 ) -> Host:
     """Make `directory` with all that a rehearsal of the script needs, and point SoftHSM at the room's tokens.
 
-    In the room, which is the folder itself unless another one is given: `softhsm2.conf`, `tokens/`, `pins/ALIAS`,
-    `practice/`. In the folder: `host.toml`; the ceremony adds `files/`, `bundle.tar` and `api-server.key`.
+    In the room, which is the folder itself unless another one is given: `softhsm2.conf`, `tokens/`,
+    `pins/ALIAS`, `practice/`. In the folder: `host.toml`; the ceremony adds `files/`, `bundle.tar` and
+    `api-server.key`.
 
     Raises:
         CaError: conflict, `CEREMONY-DIRECTORY`; unavailable, SoftHSM is not there or does not work.

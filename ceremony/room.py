@@ -203,7 +203,7 @@ class Room:
             raise refuse(Kind.FORBIDDEN, "CEREMONY-DEVIATIONS", detail)
 
     def candidates(self, role: RoleName, gate: Gate) -> list[str]:
-        """Who may sign in a role: the group's persons at an opening, and those of them who are there later."""
+        """Who may sign in a role: the group's persons at an opening, and whoever of them is there later."""
         group = self.roster.groups[self.script.roles[role].group]
         if gate in {Gate.OPEN, Gate.RESUME}:
             taken = attendance(self.lines)

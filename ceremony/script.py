@@ -1,4 +1,4 @@
-"""The ceremony script: one strict TOML file that says everything that happens, in order, and nothing of where.
+"""The ceremony script: one strict TOML file that says all that happens, in order, and nothing of where.
 
 No path, slot or PIN stands in a script: devices are aliases, which a host file binds (`ceremony.host`), and
 neither is the mode, so that a rehearsal and the real ceremony run the same bytes with the same digest.
@@ -67,11 +67,11 @@ class Script(Strict):
     roles: dict[Annotated[RoleName, Field(strict=False)], Role]
     environment: Environment = Environment()
     publication: Publication | None = None
-    hsm: Annotated[dict[Slug, HSM], Field(max_length=MAX_ENTRIES)] = {}
-    keys: Annotated[dict[Slug, Key], Field(max_length=MAX_ENTRIES)] = {}
-    shares: Annotated[dict[Slug, ShareSet], Field(max_length=MAX_ENTRIES)] = {}
-    profiles: Annotated[dict[Slug, Profile], Field(max_length=MAX_ENTRIES)] = {}
-    crls: Annotated[dict[Slug, CRLProfile], Field(max_length=MAX_ENTRIES)] = {}
+    hsm: Annotated[dict[Slug, HSM], Field(default_factory=dict, max_length=MAX_ENTRIES)]
+    keys: Annotated[dict[Slug, Key], Field(default_factory=dict, max_length=MAX_ENTRIES)]
+    shares: Annotated[dict[Slug, ShareSet], Field(default_factory=dict, max_length=MAX_ENTRIES)]
+    profiles: Annotated[dict[Slug, Profile], Field(default_factory=dict, max_length=MAX_ENTRIES)]
+    crls: Annotated[dict[Slug, CRLProfile], Field(default_factory=dict, max_length=MAX_ENTRIES)]
     log: Log | None = None
     api_server: APIServer | None = None
     inputs: Annotated[tuple[Input, ...], Field(strict=False, max_length=MAX_ENTRIES)] = ()

@@ -1,4 +1,4 @@
-"""The tables of a script, but for profiles and steps: which people, devices and keys, what goes in and out."""
+"""The tables of a script, but for profiles and steps: people, devices, keys, what goes in and out."""
 
 from __future__ import annotations
 
