@@ -1,4 +1,4 @@
-"""Quorums count persons, roles that must differ are held by different persons, and both can be told in advance."""
+"""Quorums count persons; roles that must differ need different ones; both can be told in advance."""
 
 from __future__ import annotations
 

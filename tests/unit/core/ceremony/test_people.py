@@ -1,4 +1,4 @@
-"""A signed statement counts when it is of this roster and mode, by its person's own key, used as it may be."""
+"""A signed statement counts when it is of this roster and mode, and by a key of its person that may be used."""
 
 from __future__ import annotations
 
