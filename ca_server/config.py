@@ -141,6 +141,13 @@ class PoliciesConfig(Strict):
     directory: AbsolutePath | None = None
 
 
+class CeremonyConfig(Strict):
+    """Whose ceremonies are imported: of one roster, or of the people of one domain."""
+
+    roster_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    domain: str | None = Field(default=None, pattern=r"^[a-z0-9.-]{1,253}$")
+
+
 class Config(Strict):
     """The whole file."""
 
@@ -154,6 +161,7 @@ class Config(Strict):
     audit: AuditConfig
     crl: CrlConfig = CrlConfig()
     policies: PoliciesConfig = PoliciesConfig()
+    ceremony: CeremonyConfig = CeremonyConfig()
     acme: AcmeConfig | None = None
     est: EstConfig | None = None
 

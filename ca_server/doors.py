@@ -34,7 +34,7 @@ from ca_server.services.acme.orders import OrderRules
 from ca_server.services.audit_reading import AuditReader
 from ca_server.services.chains import Chains
 from ca_server.services.context import Context
-from ca_server.services.cross_certificates import CrossChain, read_cross_chains
+from ca_server.services.cross_certificates import CrossChain, imported_cross_chains, read_cross_chains
 from ca_server.services.est.authority_certificates import AuthorityCertificates
 from ca_server.services.est.manufacturers import Manufacturers
 from ca_server.services.est.parts import EstParts
@@ -86,7 +86,10 @@ def _open_api(config: Config, proxy_uid: int | None) -> Opened:
     configure_logs(SystemClock())
     issuance = open_issuance(config, "api")
     context = issuance.context
-    crossed = read_cross_chains(context, config.publication.cross_certificates)
+    crossed = (
+        *read_cross_chains(context, config.publication.cross_certificates),
+        *imported_cross_chains(context),
+    )
     chains = Chains(context, crossed)
     rest = RestServices(
         context=context,

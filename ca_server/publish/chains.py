@@ -1,4 +1,7 @@
-"""Our own certificates for everybody: trust anchors, intermediates, and the issuers that AIA points to."""
+"""Our own certificates for everybody: trust anchors, intermediates, the issuers that AIA points to.
+
+Cross and link certificates that ceremonies brought are found by their name where authorities are by their id.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from ca_server.core.errors import Kind, refuse
 from ca_server.services.chains import to_pem
 from ca_server.services.context import Context
 from ca_server.store.authorities import StoredAuthority, find_authority, list_authorities
+from ca_server.store.ceremonies import find_certificate
 
 PEM = "application/pem-certificate-chain"  # RFC 8555 §9.1
 DER = "application/pkix-cert"  # RFC 2585 §4.1
@@ -34,10 +38,14 @@ def chains_blueprint(context: Context) -> Blueprint:
     def issuer(authority_id: str) -> Response:
         # What cannot be an id is not asked of the database: PostgreSQL refuses NUL in text.
         with context.database.read() as connection:
-            found = find_authority(connection, authority_id) if authority_id.isprintable() else None
-        if found is None:
+            known = authority_id.isprintable()
+            found = find_authority(connection, authority_id) if known else None
+            crossed = find_certificate(connection, authority_id) if known and found is None else None
+        if found is not None:
+            return _answer(found.certificate_der, DER)
+        if crossed is None:
             raise refuse(Kind.NOT_FOUND, "INVENTORY-UNKNOWN", "there is no such authority")
-        return _answer(found.certificate_der, DER)
+        return _answer(crossed.der, DER)
 
     return blueprint
 

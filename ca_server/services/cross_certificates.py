@@ -1,7 +1,7 @@
-"""Certificates that others issued to our authorities, for relying parties who trust another root than ours.
+"""Other ways up from our authorities, for relying parties who trust another root, or our last or next one.
 
 An operator lists PEM files: each has a cross-certificate of one of our authorities, and what is above it.
-Whatever would not verify at a client is refused when a process starts.
+Whatever would not verify at a client is refused when a process starts. Others came with ceremonies.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.signatures import key_type_of, spki_sha256
 from ca_server.services.context import Context
 from ca_server.store.authorities import StoredAuthority, authority_chain, find_authority_of_key
+from ca_server.store.ceremonies import list_certificates
 
 MAX_FILE_BYTES = 64 * 1024
 MAX_CERTIFICATES = 10
@@ -39,6 +40,28 @@ def read_cross_chains(context: Context, paths: Sequence[Path]) -> tuple[CrossCha
         CaError: malformed, `CONFIG-CROSS-CERTIFICATE`; unavailable.
     """
     return tuple(_chain(context, path) for path in paths)
+
+
+def imported_cross_chains(context: Context) -> tuple[CrossChain, ...]:
+    """The other ways up that ceremonies brought and that are valid now: cross and link certificates of ours.
+
+    Raises:
+        CaError: unavailable.
+    """
+    now = context.clock.now()
+    with context.database.read() as connection:
+        stored = [each for each in list_certificates(connection) if each.subject_id is not None]
+        above = {
+            each.issuer_id: authority_chain(connection, each.issuer_id) for each in stored if each.issuer_id
+        }
+    chains = []
+    for each in stored:
+        issuers = above[each.issuer_id] if each.issuer_id else []
+        ders = [each.der, *(one.certificate_der for one in issuers if one.issuer_id)]
+        certificates = tuple(map(x509.load_der_x509_certificate, ders))
+        if all(one.not_valid_before_utc <= now <= one.not_valid_after_utc for one in certificates):
+            chains.append(CrossChain(str(each.subject_id), certificates))
+    return tuple(chains)
 
 
 def _chain(context: Context, path: Path) -> CrossChain:
