@@ -1,4 +1,4 @@
-"""A signed statement counts when it is of this roster and mode, and by a key of its person that may be used."""
+"""A signed statement counts when it is of this roster and mode, and by a key of its person fit for it."""
 
 from __future__ import annotations
 
