@@ -50,7 +50,10 @@ def check_grammar(lines: Sequence[Line], script: ScriptFacts, closing: Closing) 
     Raises:
         CaError: malformed; `CEREMONY-GRAMMAR`, `CEREMONY-CLOCK`, `CEREMONY-TBS-CHANGED`, `CEREMONY-CLOSING`.
     """
-    walk = _Walk(tuple(step.id for step in script.steps if step.do != CLOSE))
+    walk = _Walk(
+        order=tuple(step.id for step in script.steps if step.do != CLOSE),
+        close=next((step.id for step in script.steps if step.do == CLOSE), NO_STEP),
+    )
     before = lines[0]
     for line in lines[1:-1]:
         if line.utc < before.utc:
@@ -81,9 +84,10 @@ def _check_end(lines: Sequence[Line], walk: _Walk, closing: Closing) -> None:
 
 @dataclass(slots=True)
 class _Walk:
-    """Where the ceremony is after each line; `order` are the script's steps, the close left out."""
+    """Where the ceremony is after each line; `order` are the script's steps but the close, which ends it."""
 
     order: tuple[str, ...]
+    close: str
     done: dict[str, None] = field(default_factory=dict)
     intents: dict[str, str] = field(default_factory=dict)
     sessions: set[str] = field(default_factory=set)
@@ -112,6 +116,10 @@ class _Walk:
                 _require(line, None, "it is not the first or the last line")
 
     def _begin(self, line: Line) -> None:
+        if line.step == self.close:
+            # An aborted ceremony is closed in the middle of a step; only signatures can follow.
+            self.halted = True
+            return
         _require(line, self.open_step is None and not self.halted, "another step is open, or all is halted")
         _require(line, line.step in self.order, "the script has no such step")
         position = self.order.index(line.step)

@@ -98,7 +98,10 @@ class _Room:
             raise _refuse(
                 "CEREMONY-GATE", line, "who signed was not there at the opening or at the last resume"
             )
-        (self._closed if statement.gate is Gate.CLOSE else self._gates).append(signed)
+        if statement.gate is not Gate.CLOSE:
+            self._gates.append(signed)
+        elif line.seq > self._papers.closing.head_sequence:
+            self._closed.append(signed)
 
     def resume(self) -> None:
         """Everybody signs again, as the room may have changed."""
@@ -200,12 +203,14 @@ def _check_statement(line: Line, papers: Papers) -> SignedGate:
         raise _refuse("CEREMONY-GATE", line, "the signed statement says something else than the transcript")
     if statement.time > line.utc:
         raise _refuse("CEREMONY-CLOCK", line, "the statement was signed after the transcript had it")
-    if statement.subject != NO_SUBJECT:
+    if statement.gate is Gate.CLOSE and statement.subject != _CLOSING:
+        raise _refuse("CEREMONY-GATE", line, "the close is not signed on the closing statement")
+    # A close that was interrupted leaves signatures of a statement that another one took the place of.
+    replaced = statement.gate is Gate.CLOSE and line.seq <= closing.head_sequence
+    if statement.subject != NO_SUBJECT and not replaced:
         subject = papers.files.get(statement.subject)
         if subject is None or hashlib.sha256(subject).hexdigest() != statement.subject_sha256:
             raise _refuse("CEREMONY-GATE", line, f"{statement.subject} is not there as it was signed")
-    if statement.gate is Gate.CLOSE and statement.subject != _CLOSING:
-        raise _refuse("CEREMONY-GATE", line, "the close is not signed on the closing statement")
     return SignedGate(line, statement)
 
 
