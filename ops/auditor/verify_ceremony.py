@@ -291,11 +291,12 @@ def algorithm_options(algorithm: bytes) -> list[str]:
 # --- SSHSIG (OpenSSH PROTOCOL.sshsig): only what ssh-keygen does not tell
 
 
-def wire(data: bytes) -> list[bytes]:
-    """The strings of SSH wire format, for as long as the bytes are strings; what is left over comes last."""
+def wire(data: bytes, count: int) -> list[bytes]:
+    """So many strings of SSH wire format (RFC 4251 5), and what is left over."""
     found, at = [], 0
-    while at + 4 <= len(data) and at + 4 + int.from_bytes(data[at : at + 4], "big") <= len(data):
+    for _ in range(count):
         end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+        expect(at + 4 <= end <= len(data), "SSH wire format cut off")
         found.append(data[at + 4 : end])
         at = end
     return [*found, data[at:]]
@@ -306,7 +307,6 @@ class Seal(NamedTuple):
 
     key: bytes
     key_type: str
-    namespace: str
     flags: int
 
 
@@ -318,12 +318,14 @@ def read_seal(data: bytes, where: str) -> Seal:
         rows = b"\n".join(body[at : at + 70] for at in range(0, len(body), 70))
         spelled = b"-----BEGIN SSH SIGNATURE-----\n" + rows + b"\n-----END SSH SIGNATURE-----\n"
         expect(spelled == data and blob[:10] == b"SSHSIG\0\0\0\1", "not an SSHSIG as ssh-keygen writes it")
-        key, namespace, reserved, _digest, signature, rest = wire(blob[10:])
-        key_type = wire(key)[0].decode()
+        key, _namespace, reserved, _digest, signature, rest = wire(blob[10:], 5)
+        key_type = wire(key, 1)[0].decode()
         expect(key_type in SSH_KEYS and not reserved and not rest, "not an SSHSIG of a kind that is known")
-        flags = wire(signature)[-1][:1] if key_type in FIDO else b"\0"
-        expect(key_type not in FIDO or len(wire(signature)[-1]) == 5, "no flags of a FIDO token")
-        return Seal(key, key_type, namespace.decode(), flags[0])
+        flags = wire(signature, 2)[2]  # and a counter of four bytes
+        expect(
+            len(flags) == (5 if key_type in FIDO else 0), "its flags, which a FIDO token adds and no other"
+        )
+        return Seal(key, key_type, flags[0] if flags else 0)
     except (ValueError, IndexError, Bad) as error:
         raise Bad(f"{where}: {error}") from None
 
@@ -519,7 +521,8 @@ class Bundle:
                     text, until = key["public_key"], key["valid_until"]
                     blob = base64.b64decode(text.split(" ")[1], validate=True)
                     expect(
-                        text.split(" ") == [wire(blob)[0].decode(), base64.b64encode(blob).decode()], "a key"
+                        text.split(" ") == [wire(blob, 1)[0].decode(), base64.b64encode(blob).decode()],
+                        "a key",
                     )
                     found.append(Key(person["id"], key["kept_in"], key["use"], until, text, blob))
         except (KeyError, TypeError, AttributeError, IndexError, ValueError, Bad):
@@ -847,7 +850,7 @@ def place_problems(b: Bundle, gate: Gate) -> Iterator[str]:
 
 
 def subject_problems(b: Bundle, gate: Gate) -> Iterator[str]:
-    """What a statement is about lies in the bundle; it, its signature and its key are those that its line names."""
+    """What a statement is about lies in the bundle; its own digests are those of its line."""
     says, data = gate.says, gate.line["data"]
     digests = [sha256(b.file(gate.path)), sha256(b.file(f"{gate.path}.sig")), sha256(gate.seal.key)]
     for what, found in zip(("statement", "signature", "key"), digests):
@@ -1006,12 +1009,11 @@ def check_closing(b: Bundle) -> Iterator[str]:
     if not lines[head]["utc"] <= says["time"] <= lines[-1]["utc"]:
         yield "closing.txt: its time is not between its transcript and the end"
     # Nobody signs the last line: it must say nothing that could be changed unseen.
-    if [lines[-1][key] for key in ("utc", "mono_ms", "actor")] != [
-        lines[-2]["utc"],
-        lines[-2]["mono_ms"],
-        "engine",
-    ]:
-        yield f"transcript.jsonl line {len(lines) - 1}: it does not repeat the time of the line before it"
+    end = lines[-1]
+    if (end["utc"], end["mono_ms"], end["actor"]) != (lines[-2]["utc"], lines[-2]["mono_ms"], "engine"):
+        yield f"transcript.jsonl line {end['seq']}: it does not repeat the time of the line before it"
+    if end["step"] not in ("-", list(b.steps)[-1]):
+        yield f"transcript.jsonl line {end['seq']}: the ceremony does not end at its close"
     if lines[-1]["data"] != {"outcome": says["outcome"]}:
         yield "transcript.jsonl: its end has another outcome than closing.txt"
     yield from outcome_problems(b)
