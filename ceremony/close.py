@@ -6,7 +6,7 @@ import hashlib
 
 from ca_server.core.archive import pack
 from ca_server.core.bundle import CLOSING, KEYS, MANIFEST, encode_manifest
-from ca_server.core.ceremony.closing import Closing, Present, is_listed, make_closing, parse_closing
+from ca_server.core.ceremony.closing import Closing, Present, is_listed, make_closing
 from ca_server.core.ceremony.demands import RoleName
 from ca_server.core.ceremony.statement import Gate
 from ca_server.core.ceremony.transcript import Event, Outcome
@@ -29,21 +29,23 @@ def close_ceremony(room: Room, outcome: Outcome) -> None:
         CaError: somebody did not sign, or `CEREMONY-OUTPUT`, a required output is missing.
     """
     step = room.script.steps[-1]
-    if not _is_stated(room):
+    if not is_closing(room):
         if outcome in {Outcome.COMPLETED, Outcome.COMPLETED_WITH_DEVIATIONS}:
             _require_outputs(room)
         room.folder.write(MANIFEST, encode_manifest(make_manifest(room)))
         room.folder.write(KEYS, room.key_list())
-        room.folder.write(RECORDING, room.display.recording().encode())
+        room.folder.write(RECORDING, room.recording().encode())
         data = {"effect": Effect.IDEMPOTENT, "attempt": 1 + len(begun(room.lines, step.id))}
         room.journal.add(Event.BEGIN, {**data, **room.announced({"outcome": outcome})}, step=step.id)
+        room.folder.remove(CLOSING)
+    if not room.folder.has(CLOSING):
         room.folder.write(CLOSING, make_closing(_closing(room, outcome)))
     digest = hashlib.sha256(room.folder.read(CLOSING)).hexdigest()
     room.display.say(room.folder.read(CLOSING).decode())
     room.display.show_digest(CLOSING, digest)
-    roles = tuple(dict.fromkeys(role for _, role in attendance(room.lines))) or tuple(
-        RoleName(each) for each in step.signers()
-    )
+    present = dict.fromkeys(role for _, role in attendance(room.lines))
+    # Where nobody had come yet, nothing was done, and the witness alone says so.
+    roles = tuple(present) or (RoleName.INTERNAL_WITNESS,)
     hold_gate(room, step.id, Gate.CLOSE, roles, Subject(CLOSING, digest))
     room.journal.add(Event.END, {"outcome": outcome}, step=step.id)
 
@@ -55,13 +57,15 @@ def pack_bundle(room: Room) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _is_stated(room: Room) -> bool:
-    """True where the closing statement is about the transcript as it is, but for signatures under it."""
-    if not room.folder.has(CLOSING):
-        return False
-    head = parse_closing(room.folder.read(CLOSING)).head_sequence
-    after = room.lines[head + 1 :]
-    return all(line.event is Event.GATE and line.data["gate"] == Gate.CLOSE for line in after)
+def is_closing(room: Room) -> bool:
+    """True once the close has begun, and nothing but signatures came after."""
+    step = room.script.steps[-1].id
+    for line in reversed(room.lines):
+        if line.event is Event.BEGIN and line.step == step:
+            return True
+        if line.event is not Event.GATE or line.data["gate"] != Gate.CLOSE:
+            return False
+    return False
 
 
 def _closing(room: Room, outcome: Outcome) -> Closing:

@@ -11,20 +11,23 @@ from datetime import timedelta
 from typing import Any
 
 from ca_server.core.ceremony.statement import Gate
-from ca_server.core.ceremony.transcript import Event, Outcome
+from ca_server.core.ceremony.transcript import NO_STEP, Event, Outcome
 from ca_server.core.clock import to_text
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.hsm.port import SignatureUnknown
 from ceremony.attendance import attendance
-from ceremony.close import close_ceremony
+from ceremony.close import close_ceremony, is_closing
 from ceremony.failure import ADVICE, Failure, Stopped, failure_of
 from ceremony.gates import Subject, hold_gate
-from ceremony.opening import check_unchanged
+from ceremony.opening import check_signatures, check_unchanged
 from ceremony.people import Aborted, Deviated, Paused
 from ceremony.room import Room
 from ceremony.state import begun, done_steps, ended
-from ceremony.steps.gates import CloseGate, OpenGate
-from ceremony.steps.verb import Effect, Verb
+from ceremony.steps.gates import OpenGate
+from ceremony.steps.verb import Done, Effect, Verb
+from ceremony.tool import tool_sha256, tool_version
+
+_ABORTED = "CEREMONY-ABORTED"
 
 
 def run_ceremony(room: Room) -> Outcome:
@@ -39,13 +42,12 @@ def run_ceremony(room: Room) -> Outcome:
         return outcome
     try:
         with _stopping(room):
-            _resume(room)
-            for number, step in enumerate(room.script.steps, 1):
-                _check_limits(room)
-                if isinstance(step, CloseGate):
-                    break
-                if step.id not in done_steps(room.lines) or step.effect is Effect.SESSION:
-                    _do(room, number, step)
+            reason = _abort_reason(room)
+            if reason is not None:
+                return abort_ceremony(room, reason)
+            if not is_closing(room):
+                _resume(room)
+                _do_steps(room)
             outcome = _outcome(room)
             close_ceremony(room, outcome)
     except Aborted:
@@ -62,12 +64,23 @@ def abort_ceremony(room: Room, reason: str) -> Outcome:
     if ended(room.lines) is not None:
         raise refuse(Kind.CONFLICT, "CEREMONY-ENDED", "this ceremony has ended")
     outcome = Outcome.ABORTED_DIRTY if _has_effects(room) else Outcome.ABORTED_CLEAN
-    if not any(
-        line.event is Event.STOPPED and line.data["rule_ids"] == ["CEREMONY-ABORTED"] for line in room.lines
-    ):
-        _write_stop(room, Failure.NOTHING_DONE, ["CEREMONY-ABORTED"], reason)
+    if _abort_reason(room) is None:
+        _write_stop(room, Failure.NOTHING_DONE, [_ABORTED], reason)
     close_ceremony(room, outcome)
     return outcome
+
+
+def _abort_reason(room: Room) -> str | None:
+    """Why the people ended it; None where they did not. There is no way back from there."""
+    stops = (line.data for line in room.lines if line.event is Event.STOPPED)
+    return next((str(data["detail"]) for data in stops if data["rule_ids"] == [_ABORTED]), None)
+
+
+def _do_steps(room: Room) -> None:
+    for number, step in enumerate(room.script.steps[:-1], 1):
+        _check_limits(room)
+        if step.id not in done_steps(room.lines) or step.effect is Effect.SESSION:
+            _do(room, number, step)
 
 
 def _do(room: Room, number: int, step: Verb) -> None:
@@ -82,7 +95,7 @@ def _do(room: Room, number: int, step: Verb) -> None:
         result(done.words)
 
 
-def _perform(room: Room, step: Verb) -> Any:
+def _perform(room: Room, step: Verb) -> Done:
     """A deviation that is written down leaves the step where it was: it is begun again."""
     while True:
         try:
@@ -104,24 +117,18 @@ def _resume(room: Room) -> None:
     if len(room.lines) == 1:
         return
     check_unchanged(room)
+    check_signatures(room)
     opening = next(step for step in room.script.steps if isinstance(step, OpenGate))
-    if any(line.step == room.script.steps[-1].id for line in room.lines):
-        return
-    open_steps = [line.step for line in room.lines if line.event is Event.BEGIN]
-    unfinished = [step for step in dict.fromkeys(open_steps) if step not in done_steps(room.lines)]
-    room.journal.add(
-        Event.RESUME, {"found": {"unfinished": unfinished, "last": to_text(room.journal.head.utc)}}
-    )
+    open_steps = dict.fromkeys(line.step for line in room.lines if line.event is Event.BEGIN)
+    found = {
+        "unfinished": [step for step in open_steps if step not in done_steps(room.lines)],
+        "last": to_text(room.journal.head.utc),
+        "tool": {"version": tool_version(), "sha256": tool_sha256()},
+    }
+    room.journal.add(Event.RESUME, {"found": found})
     if opening.id in done_steps(room.lines):
-        roles = dict.fromkeys(role for _, role in attendance(room.lines[:-1]))
-        room.display.say("going on: everybody signs again, as the room may have changed")
-        hold_gate(
-            room,
-            "-",
-            Gate.RESUME,
-            [role for role in opening.sign_by if role in roles] or list(opening.sign_by),
-            Subject(),
-        )
+        room.display.say("Going on: everybody signs again, as the room may have changed.")
+        hold_gate(room, NO_STEP, Gate.RESUME, opening.sign_by, Subject())
 
 
 def _check_limits(room: Room) -> None:
@@ -181,4 +188,4 @@ def _pause(room: Room) -> None:
     room.journal.add(Event.PAUSE, {"outcome": Outcome.SUSPENDED}, step=room.step)
     roles = list(dict.fromkeys(role for _, role in attendance(room.lines)))
     if roles:
-        hold_gate(room, "-", Gate.PAUSE, roles, Subject())
+        hold_gate(room, NO_STEP, Gate.PAUSE, roles, Subject())

@@ -118,6 +118,7 @@ def _room(plan: Plan, host: Host, *, by_hand: bool) -> Iterator[Room]:
             yield room
         finally:
             room.close()
+            room.keep_recording()
 
 
 def _people(host: Host, roster: Roster, display: Display, clock: RoomClock, *, by_hand: bool) -> People:

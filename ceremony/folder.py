@@ -42,6 +42,11 @@ class Folder:
         place(self.path(name), data)
         return hashlib.sha256(data).hexdigest()
 
+    def remove(self, name: str) -> None:
+        """Take a file away, if it is there, before it is made anew."""
+        self.path(name).unlink(missing_ok=True)
+        sync_folder(self.files)
+
     def has(self, name: str) -> bool:
         """True where there is such a file."""
         return self.path(name).is_file()

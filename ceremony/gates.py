@@ -40,6 +40,8 @@ class _Occasion:
 def hold_gate(room: Room, step: str, gate: Gate, roles: Sequence[RoleName], subject: Subject) -> None:
     """Collect the signatures of a gate: as many persons of each role as the script demands.
 
+    Whoever is present closes, even where a ceremony is aborted because the others never came.
+
     Signatures that the transcript has of this very gate count; a gate can so be gone on with.
 
     Raises:
@@ -49,7 +51,7 @@ def hold_gate(room: Room, step: str, gate: Gate, roles: Sequence[RoleName], subj
     occasion = _Occasion(step, gate, subject)
     signed = list(_signed(room, occasion))
     for role in roles:
-        wanted = room.script.roles[role].quorum
+        wanted = room.wanted(role, gate)
         while len(done := [person for person, as_role in signed if as_role == role]) < wanted:
             candidates = [each for each in room.candidates(role, gate) if each not in done]
             if not candidates:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from ca_server.core.archive import MAX_ARCHIVE_BYTES
 from ca_server.core.ceremony.demands import check_roles
+from ca_server.core.ceremony.people import check_signature
 from ca_server.core.ceremony.roster import Roster, allowed_signers, parse_roster
+from ca_server.core.ceremony.statement import parse_statement
 from ca_server.core.ceremony.transcript import FORMAT, Event
 from ca_server.core.errors import CaError, Kind, Violation, refuse
 from ceremony.folder import read_file
@@ -106,6 +108,19 @@ def check_unchanged(room: Room) -> None:
     for name, digest in digests(room.lines).items():
         if hashlib.sha256(room.folder.read(name)).hexdigest() != digest:
             raise refuse(Kind.CONFLICT, "CEREMONY-FILE-CHANGED", f"{name} was changed since it was written")
+
+
+def check_signatures(room: Room) -> None:
+    """Pass a transcript whose gates were all signed as it says.
+
+    Raises:
+        CaError: forbidden, a signature in the folder is not what it was taken for.
+    """
+    for line in room.lines:
+        if line.event is Event.GATE:
+            text = room.folder.read(line.data["statement"])
+            signature = room.folder.read(line.data["signature"])
+            check_signature(text, signature, room.roster, room.mode, parse_statement(text).time)
 
 
 def _bounded(path: Path) -> bytes:

@@ -27,7 +27,8 @@ from ca_server.hsm.settings import TokenSettings
 from ceremony.attendance import attendance
 from ceremony.clock import RoomClock
 from ceremony.display import Display
-from ceremony.folder import Folder
+from ceremony.documents import read_certificate
+from ceremony.folder import Folder, place
 from ceremony.host import Host
 from ceremony.journal import Journal
 from ceremony.keys import key_path
@@ -35,6 +36,8 @@ from ceremony.people import Deviated, People
 from ceremony.script import Script
 from ceremony.state import begun
 from ceremony.token_rules import check_token
+
+RECORDING_LOG = "recording.log"
 
 Mode = Literal["rehearsal", "production"]
 
@@ -147,7 +150,16 @@ class Room:
 
     def certificate(self, name: str) -> x509.Certificate:
         """A certificate that was made here or brought in, by its path in the bundle."""
-        return x509.load_der_x509_certificate(self.folder.read(name))
+        return read_certificate(self.folder.read(name), name)
+
+    def recording(self) -> str:
+        """Everything that was shown, in the processes before this one too, as far as they ended in order."""
+        earlier = self.folder.root / RECORDING_LOG
+        return (earlier.read_text() if earlier.exists() else "") + self.display.recording()
+
+    def keep_recording(self) -> None:
+        """Keep what was shown for the process that goes on."""
+        place(self.folder.root / RECORDING_LOG, self.recording().encode())
 
     def write(self, name: str, data: bytes) -> str:
         """Put a file of the step at hand into the folder; the step's last line will name it."""
@@ -205,7 +217,13 @@ class Room:
     def candidates(self, role: RoleName, gate: Gate) -> list[str]:
         """Who may sign in a role: the group's persons at an opening, and whoever of them is there later."""
         group = self.roster.groups[self.script.roles[role].group]
-        if gate in {Gate.OPEN, Gate.RESUME}:
-            taken = attendance(self.lines)
-            return [each for each in group if (each, role) not in taken]
-        return [each for each, as_role in attendance(self.lines) if as_role == role]
+        present = attendance(self.lines)
+        if gate in {Gate.OPEN, Gate.RESUME} or not present:
+            return [each for each in group if (each, role) not in present]
+        return [each for each, as_role in present if as_role == role]
+
+    def wanted(self, role: RoleName, gate: Gate) -> int:
+        """How many persons sign in a role: its quorum, and at the close everyone who is present."""
+        if gate is Gate.CLOSE:
+            return max(1, sum(as_role == role for _, as_role in attendance(self.lines)))
+        return self.script.roles[role].quorum
