@@ -7,16 +7,19 @@ broken, so that they can be copied.
 
 from __future__ import annotations
 
+import re
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.text import Text
 
+from ca_server.core.ceremony.demands import RoleName
 from ceremony.words import to_words
 
 if TYPE_CHECKING:
@@ -28,6 +31,15 @@ WIDTH = 80
 _CLEAR = "\x1b[2J\x1b[3J\x1b[H"
 _CLEARING_LINES = 200
 _INDENT = "     "
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+# How a step tells that it made something.
+_MADE = re.compile(r"(.+) SHA-256 ([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class _PlanLine:
+    words: str
+    signers: str
 
 
 class Shown(Protocol):
@@ -44,12 +56,21 @@ class Display:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._shown: list[str] = []
+        self._earlier = ""
         self._asked = ""
-        self._will_happen: dict[str, str] = {}
+        self._kept_in: Path | None = None
+        self._plan: list[_PlanLine] = []
 
     def recording(self) -> str:
         """Everything that was shown and typed, as plain text; of secrets, only that they were."""
-        return "".join(f"{line}\n" for line in self._shown)
+        return self._earlier + "".join(f"{line}\n" for line in self._shown)
+
+    def keep_in(self, path: Path) -> None:
+        """Keep what is shown in a file too, line by line; what an earlier process left there comes first."""
+        self._earlier = path.read_text() if path.exists() else ""
+        self._kept_in = path
+        for line in self._shown:
+            self._write_down(line)
 
     # The plan, the step at hand, and what comes next.
 
@@ -62,19 +83,23 @@ class Display:
         self.show_digest("the script", plan.sha256)
         self._line()
         self._line(" no  step, and what will happen", style="bold")
-        for number, step in enumerate(script.steps, 1):
-            words = step.describe(script)
-            self._will_happen[step.id] = words
-            self._wrapped(f"{step.id}: {words}", first=f"{number:3}  ", rest=_INDENT)
-            if step.signers():
-                self._wrapped(f"signed by {_listed(step.signers())}", first=_INDENT, rest=_INDENT)
+        self._plan = [
+            _PlanLine(
+                f"{step.id}: {step.describe(script)}",
+                ", ".join(_counted(script.roles[RoleName(role)].quorum, role) for role in step.signers()),
+            )
+            for step in script.steps
+        ]
+        for number, line in enumerate(self._plan, 1):
+            self._wrapped(line.words, first=f"{number:3}  ", rest=_INDENT)
+            if line.signers:
+                self._wrapped(f"signed by {line.signers}", first=_INDENT, rest=_INDENT)
 
     @contextmanager
     def step(self, number: int, total: int, step: Shown) -> Iterator[Callable[[str], None]]:
         """One step, from its announcement to what came of it, which the yielded function is told."""
         self._rule("-", f"step {number} of {total}: {step.id}")
-        if words := self._will_happen.get(step.id):
-            self._wrapped(f"now: {words}")
+        self._announce(number)
         results: list[str] = []
         started = time.perf_counter()
         try:
@@ -83,15 +108,18 @@ class Display:
             self._wrapped(f"STOPPED at step {step.id} ({number} of {total})", style="bold red")
             raise
         seconds = time.perf_counter() - started
-        self._wrapped(f"done: {'; '.join(results)} ({seconds:.2f} s)", style="green")
+        for result in results:
+            if match := _MADE.fullmatch(result):
+                self.show_digest(match[1], match[2])
+        plain = [result for result in results if not _MADE.fullmatch(result)]
+        self._wrapped(f"done: {'; '.join((*plain, f'{seconds:.2f} s'))}", style="green")
 
-    def next(self, step: Shown | None) -> None:
-        """What comes after the step that was just done."""
-        if step is None:
-            self._wrapped("next: nothing more; this was the last step")
-        else:
-            words = self._will_happen.get(step.id)
-            self._wrapped(f"next: {step.id}" + (f": {words}" if words else ""))
+    def _announce(self, number: int) -> None:
+        """What happens in a step of the plan, who signs it, and what comes after it."""
+        for word, line in zip(("now", "then"), self._plan[number - 1 : number + 1], strict=False):
+            self._wrapped(f"{word:<5}{line.words}", rest=_INDENT, style="bold" if word == "now" else "")
+            if word == "now" and line.signers:
+                self._wrapped(f"signed by {line.signers}", first=_INDENT, rest=_INDENT)
 
     def say(self, words: str, *, style: str = "") -> None:
         """Words for everybody; lines of their own stay so."""
@@ -185,13 +213,18 @@ class Display:
 
     def remember(self, words: str) -> None:
         """Keep a line that somebody else shows, or that stands for a secret."""
-        self._shown.append(printable(words))
+        line = printable(words)
+        self._shown.append(line)
+        self._write_down(line)
 
     def _rule(self, character: str, words: str) -> None:
         self._line()
         self._line(f"{2 * character} {printable(words)} ".ljust(WIDTH, character), style="bold")
 
     def _wrapped(self, text: str, *, first: str = "", rest: str = "", style: str = "") -> None:
+        if _DIGEST.search(text):
+            self._line(first + text, style=style)
+            return
         lines = textwrap.wrap(
             printable(text),
             WIDTH,
@@ -204,9 +237,13 @@ class Display:
             self._line(line, style=style)
 
     def _line(self, text: str = "", *, style: str = "") -> None:
-        text = printable(text)
-        self._shown.append(text)
-        self._console.print(Text(text, style=style), soft_wrap=True)
+        self.remember(text)
+        self._console.print(Text(printable(text), style=style), soft_wrap=True)
+
+    def _write_down(self, line: str) -> None:
+        if self._kept_in is not None:
+            with self._kept_in.open("a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
 
 
 def printable(text: str) -> str:
@@ -214,9 +251,6 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
-
-
 def _counted(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+    plural = "es" if what.endswith("s") else "s"
+    return f"{number or 'no'} {what}{'' if number == 1 else plural}"

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from ca_server.core.ceremony.demands import RoleName
 from ca_server.hsm.port import TokenRecord
 from ceremony.display import WIDTH, Display, printable
-from ceremony.words import from_words
+from ceremony.words import from_words, to_words
 
 DIGEST = hashlib.sha256(b"a script").hexdigest()
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -39,7 +40,15 @@ STEPS = (
     Step("make-r1", "make key 'root-r1' in vault-a", "key-officer"),
 )
 SCRIPT = SimpleNamespace(
-    id="root-r1-2027", kind="root-generate", title="Example Works\x1b[2J root R1", steps=STEPS
+    id="root-r1-2027",
+    kind="root-generate",
+    title="Example Works\x1b[2J root R1",
+    steps=STEPS,
+    roles={
+        RoleName.SECURITY_OFFICER: SimpleNamespace(quorum=1),
+        RoleName.KEY_OFFICER: SimpleNamespace(quorum=2),
+        RoleName.INTERNAL_WITNESS: SimpleNamespace(quorum=2),
+    },
 )
 PLAN = SimpleNamespace(script=SCRIPT, sha256=DIGEST)
 TOKEN = TokenRecord("root-2027", "Łódź Works", "Model 9", "H-0117", "7.8.4", frozenset())
@@ -52,8 +61,8 @@ def show_everything(display: Display) -> None:
         display.gate("open", "key-officer", ["ada"], 2)
         display.gate("open", "key-officer", ["ada", "bob"], 2)
         result("the ceremony is open")
-    display.next(STEPS[2])
-    display.next(None)
+    with display.step(3, 3, STEPS[2]) as result:
+        result(f"public key of r1 SHA-256 {DIGEST}")
     display.show_deviation(1, "a cable was missing " * 10, "fetched another", "mia")
     display.show_outcome("completed", 1, Path("/bundle.tar"), DIGEST)
 
@@ -63,8 +72,8 @@ def shown(**console) -> tuple[str, str]:
     screen = io.StringIO()
     display = Display(Console(file=screen, **console))
     show_everything(display)
-    times = re.compile(r"\(\d+\.\d\d s\)")
-    return times.sub("(0.00 s)", screen.getvalue()), times.sub("(0.00 s)", display.recording())
+    times = re.compile(r"\d+\.\d\d s\b")
+    return times.sub("0.00 s", screen.getvalue()), times.sub("0.00 s", display.recording())
 
 
 def test_the_same_lines_are_shown_in_colour_and_without_and_remembered():
@@ -114,9 +123,31 @@ def test_a_plan_says_of_each_step_its_number_and_who_signs():
     _, recorded = shown()
     lines = recorded.splitlines()
     at = lines.index("  2  open: everyone present signs the opening")
-    assert lines[at + 1] == "     signed by security-officer, key-officer and internal-witness"
+    assert lines[at + 1] == "     signed by 1 security-officer, 2 key-officers, 2 internal-witnesses"
     assert "  3  make-r1: make key 'root-r1' in vault-a" in lines
-    assert "next: make-r1: make key 'root-r1' in vault-a" in lines
+
+
+def test_a_step_says_what_happens_now_who_signs_and_what_comes_then():
+    _, recorded = shown()
+    assert (
+        "now  open: everyone present signs the opening\n"
+        "     signed by 1 security-officer, 2 key-officers, 2 internal-witnesses\n"
+        "then make-r1: make key 'root-r1' in vault-a\n"
+    ) in recorded
+
+
+def test_a_digest_that_a_step_made_is_said_in_words_too():
+    _, recorded = shown()
+    assert f"SHA-256 of public key of r1:\n  {DIGEST}\n" in recorded
+    assert recorded.count(" ".join(to_words(DIGEST)[:1])) >= 3
+    assert "done: 0.00 s\n" in recorded
+
+
+def test_a_list_of_digests_keeps_its_lines():
+    display = Display(Console(file=io.StringIO()))
+    line = f"{DIGEST}  gates/0013-approve-internal-witness-mia.txt"
+    display.say(f"one\n{line}\ntwo")
+    assert display.recording() == f"one\n{line}\ntwo\n"
 
 
 def test_progress_of_a_gate_is_in_words_and_marks():
@@ -149,6 +180,17 @@ def test_a_secret_is_shown_and_nowhere_else(terminal):
         assert "academic" not in kept
         assert "##" not in kept
     assert "(a QR code was shown)" in display.recording()
+
+
+def test_what_an_earlier_process_showed_comes_first(tmp_path):
+    log = tmp_path / "recording.txt"
+    for process in ("one", "two"):
+        display = Display(Console(file=io.StringIO()))
+        display.say(f"{process} begins")
+        display.keep_in(log)
+        display.show_secret(["academic acid"])
+        display.say(f"{process} Łódź")
+    assert display.recording() == log.read_text() == "one begins\none Łódź\ntwo begins\ntwo Łódź\n"
 
 
 def test_a_question_is_remembered_with_what_was_typed():
