@@ -6,7 +6,8 @@ import json
 import tomllib
 
 from ca_server.cli.demo.layout import EST_PROFILE, DemoOptions, Layout
-from ca_server.core.bundle import Bundle
+from ca_server.core.bundle import Bundle, LogEntry
+from ca_server.core.errors import CaError, Kind
 from ca_server.hsm.uri import KeyUri
 
 # Loopback is for rehearsals alone; the others are what an internal CA looks after.
@@ -21,10 +22,18 @@ NETWORKS = [
 ]
 
 
+def log_of(bundle: Bundle) -> LogEntry:
+    """The log's key, which a first hierarchy always has."""
+    log = bundle.manifest.log
+    if log is None:
+        raise CaError(Kind.CONFLICT, "this is not the bundle of a first hierarchy: it has no log")
+    return log
+
+
 def server_toml(layout: Layout, bundle: Bundle) -> str:
     """The configuration of `serve` and `worker`."""
-    manifest = bundle.manifest
-    uris = [manifest.log.key_uri, *(each.key_uri for each in manifest.authorities if each.key_uri)]
+    manifest, log = bundle.manifest, log_of(bundle)
+    uris = [log.key_uri, *(each.key_uri for each in manifest.authorities if each.key_uri)]
     lines = [
         'mode = "rehearsal"',
         'node = "demo"',
@@ -40,8 +49,8 @@ def server_toml(layout: Layout, bundle: Bundle) -> str:
         f"public_url = {_text(layout.http_url)}",
         f"ocsp_url = {_text(layout.ocsp_url)}",
         "[audit]",
-        f"vkey = {_text(manifest.log.vkey)}",
-        f"key = {_text(manifest.log.key_uri)}",
+        f"vkey = {_text(log.vkey)}",
+        f"key = {_text(log.key_uri)}",
         f"anchor = {_text(layout.directory / 'anchor.json')}",
     ]
     for label in sorted({KeyUri.parse(uri).token for uri in uris}):
@@ -92,7 +101,7 @@ def ocsp_toml(layout: Layout, bundle: Bundle) -> str:
         "[database]",
         f"url = {_text(layout.database_url)}",
     ]
-    for label in sorted({KeyUri.parse(each.key_uri).token for each in responders}):
+    for label in sorted({KeyUri.parse(each.key_uri).token for each in responders if each.key_uri}):
         lines += ["[[token]]", *_token(layout, label)]
     for each in responders:
         lines += [

@@ -12,10 +12,10 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca_server.cli.demo.configs import ocsp_toml, server_toml
+from ca_server.cli.demo.configs import log_of, ocsp_toml, server_toml
 from ca_server.cli.demo.layout import EST_PROFILE, Layout
 from ca_server.cli.demo.processes import sealkeeper
-from ca_server.core.bundle import Bundle, read_bundle
+from ca_server.core.bundle import TRANSCRIPT, Bundle, read_bundle
 from ca_server.core.errors import CaError, Kind
 
 ROLES = {
@@ -72,11 +72,16 @@ class Install:
         return ["--config", str(self._layout.server_config)]
 
     def _rehearse(self) -> None:
-        # A ceremony is never resumed in its first form: one that was cut short is rehearsed anew.
-        shutil.rmtree(self._layout.ceremony, ignore_errors=True)
+        ceremony = self._layout.ceremony
+        transcript = ceremony / "files" / TRANSCRIPT
+        if transcript.exists() and transcript.stat().st_size:
+            # It was cut short: every key that it made so far is in its transcript.
+            self._run("ceremony", "resume", str(ceremony))
+            return
+        shutil.rmtree(ceremony, ignore_errors=True)
         script = self._layout.directory / "first-hierarchy.toml"
         script.write_text(self._run("ceremony", "script", "--public-url", self._layout.http_url))
-        self._run("ceremony", "rehearse", str(script), "--directory", str(self._layout.ceremony))
+        self._run("ceremony", "rehearse", str(script), "--directory", str(ceremony))
 
     def _write_files(self, bundle: Bundle) -> None:
         layout = self._layout
@@ -87,7 +92,7 @@ class Install:
             _write(layout.authority_certificate(authority.id), bundle.files[authority.certificate])
         _write(layout.roots, b"".join(by_role["root"]))
         _write(layout.issuing_chain, b"".join(by_role["issuing"]))
-        _write(layout.vkey, bundle.manifest.log.vkey.encode() + b"\n")
+        _write(layout.vkey, log_of(bundle).vkey.encode() + b"\n")
         _write(layout.server_config, server_toml(layout, bundle).encode())
         for responder in bundle.manifest.responders:
             _write(layout.responder_certificate(responder.authority), bundle.files[responder.certificate])
