@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ceremony.qr_commands import qr, words
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,6 +24,10 @@ PAUSED = 3
 @click.group()
 def command() -> None:
     """Run, rehearse, resume and verify key ceremonies."""
+
+
+command.add_command(qr)
+command.add_command(words)
 
 
 @command.command("script")
@@ -82,9 +88,16 @@ def run(script: Path, host_file: Path) -> None:
 @click.option(
     "--input", "inputs", multiple=True, metavar="NAME=FILE", help="A file that the script asks for."
 )
+@click.option("--roster", type=_FILE, help="Rehearse with this roster's people, who sign at the terminal.")
 @click.option("--by-hand", is_flag=True, help="Ask at the terminal instead of practice officers.")
 def rehearse(
-    script: Path, directory: Path, room: Path | None, inputs: tuple[str, ...], *, by_hand: bool
+    script: Path,
+    directory: Path,
+    room: Path | None,
+    inputs: tuple[str, ...],
+    roster: Path | None,
+    *,
+    by_hand: bool,
 ) -> None:
     """Run a ceremony on SoftHSM tokens with practice officers, in a new folder."""
     from ceremony.clock import SystemClock  # noqa: PLC0415 - as above
@@ -92,7 +105,8 @@ def rehearse(
     from ceremony.rehearsal import prepare  # noqa: PLC0415
 
     plan = _plan(script)
-    host = prepare(plan.script, directory, room=room, inputs=_inputs(inputs), now=SystemClock().now())
+    now = SystemClock().now()
+    host = prepare(plan.script, directory, room=room, roster=roster, inputs=_inputs(inputs), now=now)
     _tell(lambda: begin(plan, host, by_hand=by_hand))
 
 
