@@ -67,7 +67,7 @@ class Display:
 
     def keep_in(self, path: Path) -> None:
         """Keep what is shown in a file too, line by line; what an earlier process left there comes first."""
-        self._earlier = path.read_text() if path.exists() else ""
+        self._earlier = path.read_text("utf-8") if path.exists() else ""
         self._kept_in = path
         for line in self._shown:
             self._write_down(line)
