@@ -28,12 +28,14 @@ from ceremony.plan import Plan, make_plan
 from ceremony.practice import PracticeOfficers
 from ceremony.prompts import AtTerminal
 from ceremony.rehearsal import enter
+from ceremony.rehearsed import check_rehearsed
 from ceremony.room import Room
 from ceremony.share_prompts import SharePrompts
 from ceremony.signing_prompts import SigningPrompts
 from ceremony.state import done_steps, ended
 
 HOST = "host.toml"
+RECORDING = "recording.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def _room(plan: Plan, host: Host, *, by_hand: bool) -> Iterator[Room]:
     roster = check_papers(plan, host, roster_data)
     folder, clock, display = Folder(host.output_directory), SystemClock(), Display()
     inputs = read_inputs(plan, host)
+    rehearsal = check_rehearsed(plan, host, clock.now())
     with Journal(folder.path(TRANSCRIPT), clock) as journal:
         room = Room(
             source=plan.source,
@@ -114,7 +117,8 @@ def _room(plan: Plan, host: Host, *, by_hand: bool) -> Iterator[Room]:
         )
         try:
             display.show_plan(plan, host.mode)
-            open_transcript(room, roster_data, inputs)
+            open_transcript(room, roster_data, inputs, rehearsal)
+            display.keep_in(folder.root / RECORDING)
             yield room
         finally:
             room.close()
@@ -123,7 +127,8 @@ def _room(plan: Plan, host: Host, *, by_hand: bool) -> Iterator[Room]:
 
 def _people(host: Host, roster: Roster, display: Display, clock: RoomClock, *, by_hand: bool) -> People:
     practice = host.practice if host.mode == "rehearsal" else None
-    if practice is not None and not by_hand:
+    is_theirs = practice is not None and host.roster.parent == practice
+    if practice is not None and is_theirs and not by_hand:
         return PracticeOfficers(practice)
 
     def check(person: str, text: bytes, signature: bytes) -> None:
@@ -131,7 +136,7 @@ def _people(host: Host, roster: Roster, display: Display, clock: RoomClock, *, b
         if signed.person != person:
             raise refuse(Kind.FORBIDDEN, "CEREMONY-SIGNATURE", f"this is not {person}'s signature")
 
-    keys = {each: practice / each for each in roster.persons} if practice else {}
+    keys = {each: practice / each for each in roster.persons} if practice and is_theirs else {}
     keyboard = Keyboard(display, f"sealkeeper ceremony resume {host.output_directory}")
     signing = SigningPrompts(display, keyboard, {**keys, **host.officers}, check)
     return AtTerminal(display, keyboard, signing, SharePrompts(display, keyboard, _is_word))

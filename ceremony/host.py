@@ -90,7 +90,8 @@ class Host(Strict):
     """A whole host file.
 
     `officers` says with which key file, or handle of a token, `ssh-keygen` signs here for a person; `media`
-    are folders on write-once media; `practice` is a rehearsal's folder of officers who answer by themselves.
+    are folders on write-once media; `practice` is a rehearsal's folder of officers who answer by
+    themselves, `rehearsal` the bundle of the rehearsal that a script for production demands.
     """
 
     format: Literal["ceremony-host/v2"]
@@ -104,6 +105,7 @@ class Host(Strict):
     officers: Annotated[dict[Slug, AbsolutePath], Field(default_factory=dict, max_length=MAX_ENTRIES)]
     media: Annotated[tuple[AbsolutePath, ...], Field(strict=False, max_length=8)] = ()
     practice: AbsolutePath | None = None
+    rehearsal: AbsolutePath | None = None
 
 
 def _bindings(script: Script, host: Host) -> Iterator[Violation]:

@@ -71,8 +71,13 @@ def read_inputs(plan: Plan, host: Host) -> dict[str, bytes]:
     return found
 
 
-def open_transcript(room: Room, roster_data: bytes, inputs: Mapping[str, bytes]) -> None:
-    """Copy the papers into the folder and write line 0; does nothing where it is written already."""
+def open_transcript(
+    room: Room, roster_data: bytes, inputs: Mapping[str, bytes], rehearsal: str | None
+) -> None:
+    """Copy the papers into the folder and write line 0; does nothing where it is written already.
+
+    `rehearsal` is the SHA-256 of the closing statement of the rehearsal that the script demands.
+    """
     if room.lines:
         return
     script = room.script
@@ -90,6 +95,7 @@ def open_transcript(room: Room, roster_data: bytes, inputs: Mapping[str, bytes])
         "roster_sha256": room.roster_sha256,
         "roles": {role: {"group": each.group, "quorum": each.quorum} for role, each in script.roles.items()},
         "inputs": {name: hashlib.sha256(each).hexdigest() for name, each in inputs.items()},
+        "rehearsal_sha256": rehearsal,
         "tool": {"version": tool_version(), "sha256": tool_sha256()},
     }
     room.journal.add(Event.OPENED, data)

@@ -11,6 +11,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def prepare(
     directory: Path,
     *,
     room: Path | None = None,
+    roster: Path | None = None,
     inputs: Mapping[str, Path],
     now: datetime,
 ) -> Host:
@@ -44,6 +46,8 @@ def prepare(
     `pins/ALIAS`, `practice/`. In the folder: `host.toml`; the ceremony adds `files/`, `bundle.tar` and
     `api-server.key`.
 
+    Without a `roster` the practice officers' own is in force, who then sign by themselves.
+
     Raises:
         CaError: conflict, `CEREMONY-DIRECTORY`; unavailable, SoftHSM is not there or does not work.
     """
@@ -52,7 +56,8 @@ def prepare(
     module = next((path for path in _MODULES if path.exists()), None)
     if module is None:
         raise CaError(Kind.UNAVAILABLE, "SoftHSM is not installed: apt-get install softhsm2")
-    text = _host_file(script, directory, room, module, inputs)
+    roster = roster.absolute() if roster else room / PRACTICE / "roster.json"
+    text = _host_file(script, _Places(directory, room, roster, module), inputs)
     host = parse_host(text.encode())
     check_host(script, host)
     _make_directories(directory, room)
@@ -77,13 +82,24 @@ def enter(host: Host) -> None:
         os.environ["SOFTHSM2_CONF"] = str(host.practice.parent / CONFIGURATION)
 
 
-def _host_file(script: Script, directory: Path, room: Path, module: Path, inputs: Mapping[str, Path]) -> str:
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the parts of a rehearsal are."""
+
+    directory: Path
+    room: Path
+    roster: Path
+    module: Path
+
+
+def _host_file(script: Script, places: _Places, inputs: Mapping[str, Path]) -> str:
+    directory, room = places.directory, places.room
     lines = [
         'format = "ceremony-host/v2"',
         'mode = "rehearsal"',
         f"output_directory = {_quoted(directory)}",
         f"api_server_key = {_quoted(directory / 'api-server.key')}",
-        f"roster = {_quoted(room / PRACTICE / 'roster.json')}",
+        f"roster = {_quoted(places.roster)}",
         f"practice = {_quoted(room / PRACTICE)}",
         f"media = [{_quoted(directory / 'media-1')}, {_quoted(directory / 'media-2')}]",
     ]
@@ -93,7 +109,7 @@ def _host_file(script: Script, directory: Path, room: Path, module: Path, inputs
         lines += [
             "",
             f"[tokens.{alias}]",
-            f"module = {_quoted(module)}",
+            f"module = {_quoted(places.module)}",
             f"label = {_quoted(REHEARSAL_PREFIX + (script.hsm[alias].label or alias))}",
             f"pin_file = {_quoted(room / 'pins' / alias)}",
         ]
