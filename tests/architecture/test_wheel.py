@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import subprocess
 import sys
 import zipfile
@@ -35,6 +37,15 @@ def test_the_policies_travel_as_default_policies(wheel):
     kept = {name_of(path).removeprefix("policies/") for path in tracked_files()}
     assert shipped
     assert shipped == {name for name in kept if (ROOT / "policies" / name).is_file()}
+
+
+def test_the_auditors_verifier_travels_and_its_digest_with_it(wheel):
+    name = "ceremony/auditor/verify_ceremony.py"
+    source = (ROOT / "ops/auditor/verify_ceremony.py").read_bytes()
+    assert wheel.read(name) == source
+    [record] = [each for each in wheel.namelist() if each.endswith(".dist-info/RECORD")]
+    digest = base64.urlsafe_b64encode(hashlib.sha256(source).digest()).decode().rstrip("=")
+    assert f"{name},sha256={digest},{len(source)}" in wheel.read(record).decode().split()
 
 
 def test_every_python_file_ships(wheel):

@@ -107,7 +107,7 @@ def test_what_the_auditor_knows_from_elsewhere(good, judge):
 
 
 def test_every_altered_file_is_named(good, verifier, tmp_path):
-    """Bytes at the start, inside and at the end of every file; the archive is packed again, so it is whole."""
+    """Bytes at the start, inside and at the end of every file, in an archive that is whole again."""
     files = unpack(good)
     for name, content in files.items():
         for at in sorted({0, len(content) // 3, len(content) // 2, len(content) - 1}):
