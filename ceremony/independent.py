@@ -19,14 +19,15 @@ def verifier_path() -> Path:
     return installed if installed.is_file() else room.parent / "ops" / "auditor" / NAME
 
 
-def run_independent(path: Path, sha256: str | None) -> tuple[int, str]:
+def run_independent(path: Path, sha256: str | None, roster_sha256: str | None = None) -> tuple[int, str]:
     """What the verifier says of a bundle: its exit code (0 good, 1 bad, 2 cannot tell) and its lines.
 
-    `sha256` is what the archive's digest must be, where that is known. The child sees neither this program's
+    `sha256` and `roster_sha256` are what these digests must be, where they are known. The child sees neither this program's
     packages nor its environment's Python settings (`python -I`). Whatever keeps it from an answer is a 2.
     """
     command = [sys.executable, "-I", str(verifier_path()), str(path.absolute())]
     command += [f"--sha256={sha256}"] if sha256 is not None else []
+    command += [f"--roster-sha256={roster_sha256}"] if roster_sha256 is not None else []
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
