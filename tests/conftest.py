@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.fixtures.in_memory",
+    "tests.fixtures.installable_bundle",
     "tests.fixtures.acme_accounts",
     "tests.fixtures.client_tables",
     "tests.fixtures.appliance",
