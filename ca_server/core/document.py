@@ -52,9 +52,13 @@ def parse_document(data: bytes, model: type[Model], what: str, *, rule: str) -> 
 
 
 def refuse_all(what: str, violations: tuple[Violation, ...]) -> CaError:
-    """One refusal for all that is wrong with a document, each rule with its place and words."""
+    """One refusal for all that is wrong with a document, each rule with its place and words.
+
+    A place holds the document's own keys: what could steer a terminal is shown as U+FFFD.
+    """
     lines = "; ".join(f"{each.pointer or what}: {each.detail} [{each.rule_id}]" for each in violations)
-    return CaError(Kind.MALFORMED, f"the {what} is refused: {lines}", violations=violations)
+    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in lines)
+    return CaError(Kind.MALFORMED, f"the {what} is refused: {shown}", violations=violations)
 
 
 def broken(rule_id: str, detail: str) -> PydanticCustomError:

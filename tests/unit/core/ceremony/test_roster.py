@@ -12,7 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ca_server.core.ceremony import roster as module
 from ca_server.core.ceremony.demands import RoleName
-from ca_server.core.ceremony.roster import allowed_signers, check_successor, parse_roster, usable_keys
+from ca_server.core.ceremony.roster import (
+    allowed_signers,
+    check_successor,
+    parse_roster,
+    usable_keys,
+    who_can_sign,
+)
 from ca_server.core.errors import CaError, Kind
 from tests.fixtures.rosters import key_entry, person_entry, roster_bytes, roster_document, software_key
 from tests.fixtures.ssh_signatures import SoftwareKey, TokenKey
@@ -182,6 +188,22 @@ def test_all_that_is_wrong_is_said_at_once():
         "CEREMONY-ROSTER-GROUP",
         "CEREMONY-ROSTER-PREVIOUS",
     }
+
+
+def test_no_key_of_a_roster_steers_the_terminal_that_shows_it():
+    with pytest.raises(CaError) as caught:
+        parse_roster(roster_bytes(*PERSONS, **{"\x1b[2J\n": 1}))
+    assert caught.value.detail.isprintable()
+    assert caught.value.violations[0].pointer == "/\x1b[2J\n"
+
+
+def test_who_can_sign_is_whoever_has_a_key_for_it():
+    practice = person_entry("eve", key_entry(software_key()))
+    roster = parse_roster(roster_bytes(*PERSONS, practice))
+    assert who_can_sign(roster, "rehearsal", LAST).groups == {"green": ("ada", "bob", "eve")}
+    assert who_can_sign(roster, "production", LAST).groups == {"green": ("ada", "bob")}
+    assert who_can_sign(roster, "rehearsal", OVER).groups == {"green": ()}
+    assert who_can_sign(roster, "production", LAST).persons == roster.persons
 
 
 def test_which_keys_may_sign_when():
