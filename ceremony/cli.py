@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ceremony.qr_commands import qr, words
+from ceremony.report.command import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,6 +163,11 @@ def verify(bundle: Path, sha256: str | None, roster_sha256: str | None) -> None:
         )
     Display().show_bundle(checked)
     click.echo(checked.sha256)
+
+
+command.add_command(qr)
+command.add_command(words)
+command.add_command(report)
 
 
 def _tell(hold: Callable[[], Held]) -> None:

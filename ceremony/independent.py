@@ -22,8 +22,9 @@ def verifier_path() -> Path:
 def run_independent(path: Path, sha256: str | None, roster_sha256: str | None = None) -> tuple[int, str]:
     """What the verifier says of a bundle: its exit code (0 good, 1 bad, 2 cannot tell) and its lines.
 
-    `sha256` and `roster_sha256` are what these digests must be, where they are known. The child sees neither this program's
-    packages nor its environment's Python settings (`python -I`). Whatever keeps it from an answer is a 2.
+    `sha256` and `roster_sha256` are what these digests must be, where they are known. The child sees neither
+    this program's packages nor its environment's Python settings (`python -I`). Whatever keeps it from an
+    answer is a 2.
     """
     command = [sys.executable, "-I", str(verifier_path()), str(path.absolute())]
     command += [f"--sha256={sha256}"] if sha256 is not None else []

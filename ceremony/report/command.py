@@ -6,13 +6,6 @@ from pathlib import Path
 
 import click
 
-from ca_server.core.archive import MAX_ARCHIVE_BYTES
-from ca_server.core.ceremony.verify import verify_bundle
-from ceremony.folder import place, read_file
-from ceremony.report.facts import gather
-from ceremony.report.html import render
-from ceremony.report.pdf import to_pdf
-
 _OUT = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -22,6 +15,13 @@ _OUT = click.Path(dir_okay=False, path_type=Path)
 @click.option("--pdf", type=_OUT, help="Where the same report goes as PDF/A; needs the extra 'pdf'.")
 def report(bundle: Path, out: Path, pdf: Path | None) -> None:
     """Write the report of a bundle for people, once the bundle is verified."""
+    from ca_server.core.archive import MAX_ARCHIVE_BYTES  # noqa: PLC0415 - help needs none of it
+    from ca_server.core.ceremony.verify import verify_bundle  # noqa: PLC0415
+    from ceremony.folder import place, read_file  # noqa: PLC0415
+    from ceremony.report.facts import gather  # noqa: PLC0415
+    from ceremony.report.html import render  # noqa: PLC0415
+    from ceremony.report.pdf import to_pdf  # noqa: PLC0415
+
     verified = verify_bundle(read_file(bundle, MAX_ARCHIVE_BYTES)).bundle
     html = render(gather(verified.files, verified.sha256))
     pages = None if pdf is None else to_pdf(html)
