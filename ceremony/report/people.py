@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ca_server.core.ceremony.people import check_signature
+from ca_server.core.ceremony.people import check_statement
 from ca_server.core.ceremony.roster import Mode, Roster, RosterKey
 from ca_server.core.ceremony.sshsig import SignatureFlags
 from ca_server.core.ceremony.statement import Statement
@@ -48,7 +48,8 @@ def attendants(
     for line in lines:
         if line.event is Event.GATE:
             path = str(line.data["statement"])
-            signed = check_signature(files[path], files[str(line.data["signature"])], roster, mode, line.utc)
+            rosters = roster, lambda name: files[name]
+            signed = check_statement(files[path], files[str(line.data["signature"])], rosters, mode, line.utc)
             signature = Signature(line.seq, line.utc, path, signed.statement, signed.key_sha256, signed.flags)
             signatures.setdefault(signed.person, []).append(signature)
     return tuple(
