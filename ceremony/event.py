@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ca_server.core.archive import MAX_ARCHIVE_BYTES
-from ca_server.core.ceremony.people import check_signature
+from ca_server.core.ceremony.people import check_statement
 from ca_server.core.ceremony.roster import Roster
 from ca_server.core.ceremony.transcript import Event, Outcome, parse_transcript, whole_lines
 from ca_server.core.document import MAX_DOCUMENT_BYTES
@@ -110,7 +110,7 @@ def _room(plan: Plan, host: Host, *, by_hand: bool) -> Iterator[Room]:
             host=host,
             folder=folder,
             journal=journal,
-            people=_people(host, roster, display, clock, by_hand=by_hand),
+            people=_people(host, roster, folder, display, clock, by_hand=by_hand),
             display=display,
             clock=clock,
             open_token=open_token,
@@ -125,18 +125,20 @@ def _room(plan: Plan, host: Host, *, by_hand: bool) -> Iterator[Room]:
             room.keep_recording()
 
 
-def _people(host: Host, roster: Roster, display: Display, clock: RoomClock, *, by_hand: bool) -> People:
+def _people(
+    host: Host, roster: Roster, folder: Folder, display: Display, clock: RoomClock, *, by_hand: bool
+) -> People:
     practice = host.practice if host.mode == "rehearsal" else None
     is_theirs = practice is not None and host.roster.parent == practice
     if practice is not None and is_theirs and not by_hand:
         return PracticeOfficers(practice)
 
     def check(person: str, text: bytes, signature: bytes) -> None:
-        signed = check_signature(text, signature, roster, host.mode, clock.now())
+        signed = check_statement(text, signature, (roster, folder.read), host.mode, clock.now())
         if signed.person != person:
             raise refuse(Kind.FORBIDDEN, "CEREMONY-SIGNATURE", f"this is not {person}'s signature")
 
-    keys = {each: practice / each for each in roster.persons} if practice and is_theirs else {}
+    keys = {each.stem: each.with_suffix("") for each in practice.glob("*.pub")} if practice and is_theirs else {}
     keyboard = Keyboard(display, f"sealkeeper ceremony resume {host.output_directory}")
     signing = SigningPrompts(display, keyboard, {**keys, **host.officers}, check)
     return AtTerminal(display, keyboard, signing, SharePrompts(display, keyboard, _is_word))

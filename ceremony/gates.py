@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ca_server.core.ceremony.demands import RoleName, check_persons
-from ca_server.core.ceremony.people import check_signature
+from ca_server.core.ceremony.people import Signed, check_signature
 from ca_server.core.ceremony.statement import NO_SUBJECT, Gate, Statement, parse_statement
 from ca_server.core.ceremony.transcript import Event
 from ca_server.core.errors import Kind, refuse
@@ -29,7 +29,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class _Occasion:
+class Occasion:
     """Which gate of which step, and what it is about."""
 
     step: str
@@ -48,7 +48,7 @@ def hold_gate(room: Room, step: str, gate: Gate, roles: Sequence[RoleName], subj
         CaError: a signature or a person is not as script and roster demand; `CEREMONY-QUORUM`, persons lack.
         Paused, Aborted: the people said so.
     """
-    occasion = _Occasion(step, gate, subject)
+    occasion = Occasion(step, gate, subject)
     signed = list(_signed(room, occasion))
     for role in roles:
         wanted = room.wanted(role, gate)
@@ -62,7 +62,7 @@ def hold_gate(room: Room, step: str, gate: Gate, roles: Sequence[RoleName], subj
             room.display.gate(gate, role, [*done, person], wanted)
 
 
-def _signed(room: Room, occasion: _Occasion) -> Iterator[tuple[str, RoleName]]:
+def _signed(room: Room, occasion: Occasion) -> Iterator[tuple[str, RoleName]]:
     """Since the last beginning: an earlier try was about something else."""
     begun = max((each.seq for each in room.lines if each.event in {Event.BEGIN, Event.RESUME}), default=0)
     for line in room.lines[begun:]:
@@ -73,27 +73,44 @@ def _signed(room: Room, occasion: _Occasion) -> Iterator[tuple[str, RoleName]]:
 
 
 def _sign(
-    room: Room, occasion: _Occasion, role: RoleName, candidates: Sequence[str], done: Sequence[str]
+    room: Room, occasion: Occasion, role: RoleName, candidates: Sequence[str], done: Sequence[str]
 ) -> str:
+    def check(text: bytes, signature: bytes) -> Signed:
+        facts = check_signature(text, signature, room.roster, room.mode, room.clock.now())
+        check_persons([*attendance(room.lines), (facts.person, role)], room.script.roles, room.roster)
+        return facts
+
     while True:
         try:
             person = room.people.choose(role, candidates, done)
-            statement = _statement(room, occasion, role, person)
-            path = room.folder.path(statement.path())
-            text = statement.text()
-            room.folder.write(statement.path(), text)
-            room.people.sign(person, path, room.roster.namespace(room.mode))
+            take_signature(room, occasion, (person, role), check)
         except Deviated as deviation:
             room.deviate(occasion.step, deviation)
             continue
-        break
+        return person
+
+
+def take_signature(
+    room: Room, occasion: Occasion, signer: tuple[str, RoleName], check: Callable[[bytes, bytes], Signed]
+) -> None:
+    """Have a person sign as what they are here, and write it down once `check` takes text and signature.
+
+    Raises:
+        CaError: the statement was changed meanwhile, or what `check` raises.
+        Paused, Aborted, Deviated: the person said so.
+    """
+    person, role = signer
+    statement = _statement(room, occasion, role, person)
+    path = room.folder.path(statement.path())
+    text = statement.text()
+    room.folder.write(statement.path(), text)
+    room.people.sign(person, path, room.roster.namespace(room.mode))
     signature = read_file(path.with_name(path.name + ".sig"), MAX_SIGNATURE_BYTES)
     if room.folder.read(statement.path()) != text:
         raise refuse(
             Kind.CONFLICT, "CEREMONY-FILE-CHANGED", f"{statement.path()} was changed while it was signed"
         )
-    facts = check_signature(text, signature, room.roster, room.mode, room.clock.now())
-    check_persons([*attendance(room.lines), (person, role)], room.script.roles, room.roster)
+    facts = check(text, signature)
     name = statement.path() + ".sig"
     data = {
         "gate": occasion.gate,
@@ -106,10 +123,9 @@ def _sign(
         "key_sha256": facts.key_sha256,
     }
     room.journal.add(Event.GATE, data, step=occasion.step, actor=person)
-    return person
 
 
-def _statement(room: Room, occasion: _Occasion, role: RoleName, person: str) -> Statement:
+def _statement(room: Room, occasion: Occasion, role: RoleName, person: str) -> Statement:
     head = room.journal.head
     statement = Statement(
         ceremony=room.script.id,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ca_server.core.archive import MAX_ARCHIVE_BYTES
 from ca_server.core.ceremony.demands import check_roles
-from ca_server.core.ceremony.people import check_signature
+from ca_server.core.ceremony.people import check_statement
 from ca_server.core.ceremony.roster import Roster, allowed_signers, parse_roster
 from ca_server.core.ceremony.statement import parse_statement
 from ca_server.core.ceremony.transcript import FORMAT, Event
@@ -126,7 +126,9 @@ def check_signatures(room: Room) -> None:
         if line.event is Event.GATE:
             text = room.folder.read(line.data["statement"])
             signature = room.folder.read(line.data["signature"])
-            check_signature(text, signature, room.roster, room.mode, parse_statement(text).time)
+            check_statement(
+                text, signature, (room.roster, room.folder.read), room.mode, parse_statement(text).time
+            )
 
 
 def _bounded(path: Path) -> bytes:

@@ -11,6 +11,9 @@ from ceremony.fields import KeyTypeName, Label, PlainText, PublicURL, Slug
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Serial = Annotated[str, Field(pattern=r"^[!-~]{1,32}$")]
+BundlePath = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*(?:/[a-z0-9][a-z0-9.-]*)*$", max_length=100)
+]
 Firmware = Annotated[str, Field(pattern=r"^[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}$")]
 
 
@@ -85,7 +88,7 @@ class Input(Strict):
 class Output(Strict):
     """A file of the bundle that the ceremony is held for, by its path there."""
 
-    path: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*(?:/[a-z0-9][a-z0-9.-]*)*$", max_length=100)]
+    path: BundlePath
     required: bool = True
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ca_server.core.ceremony.demands import RoleName
 from ca_server.core.ceremony.statement import Gate
+from ca_server.core.document import broken
 from ceremony.documents import describe_bytes, description_path, document_path, read_document
 from ceremony.fields import Slug
+from ceremony.papers import paper_path, show_paper
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
 
 if TYPE_CHECKING:
@@ -51,32 +53,52 @@ class OpenGate(_Gate):
 
 
 class ApproveGate(_Gate):
-    """The officers sign a statement over the digest of the very bytes that a token will sign later."""
+    """The officers sign a statement over the digest of the very bytes that a token will sign later.
+
+    Instead of such a `subject` they can approve a `paper`, that no token signs: a roster, a report.
+    """
 
     do: Literal["gate.approve"]
-    subject: Slug
+    subject: Slug | None = None
+    paper: Slug | None = None
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if (self.subject is None) == (self.paper is None):
+            raise broken("CEREMONY-GATE", "approve one thing: a subject or a paper")
+        return self
 
     def reads(self) -> Iterator[Name]:
-        """The document."""
-        yield Name(Category.DOCUMENT, self.subject, "subject")
+        """The document or the paper."""
+        if self.subject is not None:
+            yield Name(Category.DOCUMENT, self.subject, "subject")
+        if self.paper is not None:
+            yield Name(Category.FILE, self.paper, "paper")
 
     def describe(self, script: Script) -> str:
         """What will happen."""
         del script
-        return f"officers compare and approve '{self.subject}'"
+        return f"officers compare and approve '{self.subject or self.paper}'"
 
     def perform(self, room: Room) -> Done:
         """Show the document and its digest, and collect the signatures."""
         from ceremony.gates import Subject, hold_gate  # noqa: PLC0415 - as above
 
-        path = document_path(self.subject)
-        tbs = room.folder.read(path)
-        digest = hashlib.sha256(tbs).hexdigest()
-        document = read_document(room.folder.read(description_path(self.subject)))
-        room.display.say(describe_bytes(document, tbs))
+        path = self._show(room)
+        digest = hashlib.sha256(room.folder.read(path)).hexdigest()
         room.display.show_digest(path, digest)
         hold_gate(room, self.id, Gate.APPROVE, self.sign_by, Subject(path, digest))
         return Done(f"approved: {path}", {"subject": path, "subject_sha256": digest})
+
+    def _show(self, room: Room) -> str:
+        if self.paper is not None:
+            path = paper_path(room.folder, self.paper)
+            room.display.say(show_paper(room.folder.read(path)))
+            return path
+        path = document_path(self.subject or "")
+        document = read_document(room.folder.read(description_path(self.subject or "")))
+        room.display.say(describe_bytes(document, room.folder.read(path)))
+        return path
 
 
 class CloseGate(_Gate):

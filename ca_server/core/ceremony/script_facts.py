@@ -43,12 +43,13 @@ class InputFacts(_Facts):
 
 
 class StepFacts(_Facts):
-    """One step: its verb, who signs at it, and the document that an approval is about."""
+    """One step: its verb, who signs at it, and the document or paper that an approval is about."""
 
     id: _Slug
     do: Annotated[str, Field(max_length=64)]
     sign_by: Annotated[tuple[_RoleName, ...], Field(strict=False, max_length=len(RoleName))] = ()
     subject: Annotated[str, Field(max_length=64)] | None = None
+    paper: Annotated[str, Field(max_length=64)] | None = None
 
 
 class ScriptFacts(_Facts):

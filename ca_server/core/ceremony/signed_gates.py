@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ca_server.core.ceremony.closing import Closing
 from ca_server.core.ceremony.demands import RoleName, check_persons, check_quorum
 from ca_server.core.ceremony.grammar import COMPLETED
-from ca_server.core.ceremony.people import check_signature
+from ca_server.core.ceremony.people import check_statement
 from ca_server.core.ceremony.roster import Roster
 from ca_server.core.ceremony.script_facts import CLOSE, ScriptFacts, StepFacts
 from ca_server.core.ceremony.statement import NO_SUBJECT, Gate, Statement
@@ -131,8 +131,9 @@ class _Room:
         if step.do == "gate.open":
             self._opened = True
         ((subject, digest),) = subjects
-        if wanted is Gate.APPROVE and step.subject and not _is_named(subject, step.subject):
-            raise _refuse("CEREMONY-GATE", gates[0].line, f"the script has {step.subject} approved here")
+        named = step.subject or step.paper
+        if wanted is Gate.APPROVE and named and not _is_named(subject, named):
+            raise _refuse("CEREMONY-GATE", gates[0].line, f"the script has {named} approved here")
         return () if subject == NO_SUBJECT else (digest,)
 
     def close(self) -> None:
@@ -163,7 +164,8 @@ def _check_statement(line: Line, papers: Papers) -> SignedGate:
     data, closing = line.data, papers.closing
     text = _file(line, papers, "statement")
     signature = _file(line, papers, "signature")
-    signed = check_signature(text, signature, papers.roster, closing.mode, line.utc)
+    rosters = papers.roster, lambda path: papers.files.get(path, b"")
+    signed = check_statement(text, signature, rosters, closing.mode, line.utc)
     statement = signed.statement
     said = (
         statement.ceremony,

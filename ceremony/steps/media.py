@@ -1,0 +1,78 @@
+"""Export: files go to write-once media, and are read again from there before anybody carries them away."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from ca_server.core.errors import CaError, Kind, refuse
+from ceremony.folder import TRANSCRIPT, place
+from ceremony.steps.verb import Done, Effect, Verb
+from ceremony.tables import BundlePath
+
+if TYPE_CHECKING:
+    from ceremony.room import Room
+    from ceremony.script import Script
+
+
+class ExportMedia(Verb):
+    """Copy files of the bundle, and the transcript so far, to as many media as `copies` says."""
+
+    effect = Effect.IDEMPOTENT
+    do: Literal["media.export"]
+    files: Annotated[tuple[BundlePath, ...], Field(strict=False, max_length=64)] = ()
+    copies: Annotated[int, Field(ge=1, le=8)] = 2
+
+    def describe(self, script: Script) -> str:
+        """What will happen."""
+        del script
+        return f"copy {len(self.files)} files and the transcript to {self.copies} media, and read them again"
+
+    def perform(self, room: Room) -> Done:
+        """Copy, force to the medium, read again, compare.
+
+        Raises:
+            CaError: unavailable, `CEREMONY-MEDIA`, a medium is away, full, or gives back something else.
+        """
+        media = room.host.media[: self.copies]
+        if len(media) < self.copies:
+            detail = f"the host file names {len(media)} media where the script wants {self.copies}"
+            raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", detail)
+        contents = {name: room.folder.read(name) for name in (*self.files, TRANSCRIPT)}
+        for medium in media:
+            _check_there(medium, room.mode)
+            for name, data in contents.items():
+                _copy(medium, f"{room.script.id}/{self.id}/{name}", data)
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+        return Done(f"{len(contents)} files on {len(media)} media", {"copies": self.copies, "copied": digests})
+
+
+def _check_there(medium: Path, mode: str) -> None:
+    """A medium that is not there must not become a folder of this machine's own disk."""
+    if not medium.is_dir() or (mode == "production" and not medium.is_mount()):
+        raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", f"there is no medium at {medium}; put it in")
+
+
+def _copy(medium: Path, name: str, data: bytes) -> None:
+    try:
+        if not medium.is_dir():
+            raise FileNotFoundError(medium)
+        place(medium / name, data)
+        same = _read_again(medium / name, len(data)) == data
+    except (CaError, OSError) as error:
+        detail = f"the medium {medium} did not take {name}: it is out, full or broken; put in another one"
+        raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", detail) from error
+    if not same:
+        detail = f"{medium} gives back another {name} than it was given"
+        raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", detail)
+
+
+def _read_again(path: Path, size: int) -> bytes:
+    """From the medium, and not from what the system remembers of the writing."""
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return file.read(size + 1)
