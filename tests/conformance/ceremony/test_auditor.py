@@ -91,12 +91,78 @@ def test_an_honest_bundle_is_good(good, tmp_path):
     assert lines[-1].startswith(f"good: archive {digest(good)}, roster ")
 
 
-def test_an_honest_bundle_with_deviations_is_good(officers, judge):
-    class Deviated(Ceremony):
-        deviations = 2
-        outcome = "completed-with-deviations"
+class Deviated(Ceremony):
+    deviations = 2
+    outcome = "completed-with-deviations"
 
-    assert judge(Deviated(officers).hold()) == []
+
+class Resumed(Ceremony):
+    """Killed between begin and effect of a signature, and gone on with."""
+
+    def sign(self, name, document):
+        if name == "issuing":
+            self.begin(f"{name}-sign", tbs_sha256=digest(document.tbs))
+            self.resume()
+        super().sign(name, document)
+
+    def begin(self, step, effect="once", attempt=1, **intent):
+        again = any(f'"step":"{step}"'.encode() in line and b'"event":"begin"' in line for line in self.lines)
+        super().begin(step, effect, 2 if again else attempt, **intent)
+
+
+class Paused(Resumed):
+    """Stopped for want of somebody, paused, and resumed in the middle of an approval."""
+
+    def approve(self, name):
+        if name == "root-crl":
+            self.begin(f"{name}-approve", "idempotent")
+            self.gate("approve", f"{name}-approve", "key-officer", "ada", f"tbs/{name}.tbs")
+            self.line(
+                "stopped",
+                {"failure": "F3", "rule_ids": ["CEREMONY-QUORUM"], "detail": "-"},
+                f"{name}-approve",
+            )
+            self.resume()
+            self.line("pause", {}, f"{name}-approve")
+            self.gates("pause", "-", sorted(self.roles))
+            self.resume()
+        super().approve(name)
+
+
+class Aborted(Ceremony):
+    """Ended after the keys were made; what is unfinished stays so."""
+
+    signed = ("root",)
+    outcome = "aborted-dirty"
+
+    def sign(self, name, document):
+        self.begin(f"{name}-sign", tbs_sha256=digest(document.tbs))
+        self.line(
+            "stopped", {"failure": "F0", "rule_ids": ["CEREMONY-ABORTED"], "detail": "-"}, f"{name}-sign"
+        )
+
+
+class ClosedAnew(Ceremony):
+    """A close that was broken off after one signature: its statement was written anew, and all signed that."""
+
+    deviations = 0
+    outcome = "completed-with-deviations"
+
+    def close(self):
+        self.state_close()
+        self.gate("close", "close", "administrator", "dan", "closing.txt")
+        self.line("deviation", {"by": "cyd", "decision": "go on", "text": "a cup fell"}, "close", actor="cyd")
+        self.deviations = 1
+        self.resume()
+        return super().close()
+
+    def begin(self, step, effect="once", attempt=1, **intent):
+        super().begin(step, effect, 1 + (step == "close" and self.deviations), **intent)
+
+
+@pytest.mark.parametrize("ceremony", [Deviated, Resumed, Paused, Aborted, ClosedAnew])
+def test_an_honest_bundle_of_an_eventful_day_is_good(officers, judge, ceremony):
+    assert judge(ceremony(officers).hold()) == []
 
 
 def test_what_the_auditor_knows_from_elsewhere(good, judge):
@@ -216,7 +282,7 @@ def rechain(files, lines):
     for seq, line in enumerate(lines):
         stored.append(canonical({**line, "seq": seq, "prev": prev}))
         prev = digest(stored[-1])
-    head = next(at for at, line in enumerate(lines) if line["data"].get("gate") == "close") - 1
+    head = next(at for at, line in enumerate(lines) if line["step"] == "close")
     closing = files["closing.txt"].decode()
     closing = re.sub(r"transcript-sequence: .*", f"transcript-sequence: {head}", closing)
     closing = re.sub(r"transcript-sha256: .*", f"transcript-sha256: {digest(stored[head])}", closing)
@@ -436,8 +502,7 @@ class AfterStop(Ceremony):
 class NotPresentAtClose(Ceremony):
     def close(self):
         signers = self.signers
-        self.head = len(self.lines) - 1
-        self.files["closing.txt"] = self.closing()
+        self.state_close()
         self.signers = {**signers, "external-witness": []}
         self.gates("close", "close", sorted(self.roles), "closing.txt")
         self.line("end", {"outcome": self.outcome})
