@@ -73,9 +73,7 @@ class SigningPrompts:
         self._display.say(f"How does {person} sign?")
         if here:
             self._display.say(f"  1  here and now, with the key {here}")
-        self._display.say(
-            f"  2  elsewhere, by that command; then {statement.name}.sig is put beside the file"
-        )
+        self._display.say("  2  elsewhere, by that command; its .sig file is then put beside the statement")
         self._display.say("  3  on a machine with a camera: by QR codes, both ways")
         ways = ["1", "2", "3"] if here else ["2", "3"]
         while (way := self._keyboard.ask(" or ".join(ways), ways[0])) not in ways:
