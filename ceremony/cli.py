@@ -37,7 +37,9 @@ command.add_command(words)
     "--public-url", help="Where CRLs and CA certificates will be fetched, such as http://pki.example.com."
 )
 @click.option("--roster", type=_FILE, help="Pin this roster by its SHA-256.")
-@click.option("--input", "inputs", multiple=True, metavar="NAME=FILE", help="Pin an input by its SHA-256.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="NAME=FILE", help="Pin an input by its SHA-256; repeatable."
+)
 @click.option("--list", "list_kinds", is_flag=True, help="List the kinds instead.")
 def print_script(
     kind: str, public_url: str | None, roster: Path | None, inputs: tuple[str, ...], *, list_kinds: bool
@@ -87,7 +89,11 @@ def run(script: Path, host_file: Path) -> None:
     "--room", type=_FOLDER, help="The folder of an earlier rehearsal, whose tokens and officers to use."
 )
 @click.option(
-    "--input", "inputs", multiple=True, metavar="NAME=FILE", help="A file that the script asks for."
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="A file that the script asks for; repeatable.",
 )
 @click.option("--roster", type=_FILE, help="Rehearse with this roster's people, who sign at the terminal.")
 @click.option("--by-hand", is_flag=True, help="Ask at the terminal instead of practice officers.")
