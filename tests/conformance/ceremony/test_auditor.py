@@ -143,7 +143,7 @@ class Aborted(Ceremony):
 
 
 class ClosedAnew(Ceremony):
-    """A close that was broken off after one signature: its statement was written anew, and all signed that."""
+    """A close that was broken off after one signature: it was stated anew, and everyone signed that."""
 
     deviations = 0
     outcome = "completed-with-deviations"
