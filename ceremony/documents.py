@@ -1,33 +1,32 @@
-"""Documents before their signature: certificates and CRLs as the exact bytes that a token will sign.
+"""Documents before their signature: certificates, CRLs and CSRs as the exact bytes that a token will sign.
 
 Each is two files: `tbs/NAME.tbs`, whose digest officers approve, and `tbs/NAME.json`, which says what it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from pydantic import TypeAdapter
 
-from ca_server.core.assemble import PLACEHOLDER, assemble_certificate, assemble_crl
+from ca_server.core.assemble import PLACEHOLDER, assemble_certificate, assemble_crl, assemble_request
 from ca_server.core.clock import to_text
 from ca_server.core.document import Strict
+from ca_server.core.errors import Kind, refuse
 from ca_server.core.signatures import SignatureAlgorithm
 
-DocumentKind = Literal["certificate", "crl"]
+DocumentKind = Literal["certificate", "crl", "csr"]
 
-_ASSEMBLE: dict[DocumentKind, Callable[[bytes, bytes], bytes]] = {
-    "certificate": assemble_certificate,
-    "crl": assemble_crl,
-}
+_BAD_DER = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
 
 
 class Document(Strict):
     """What the bytes beside it are: whose key signs them how, and where the signed product will lie.
 
     `issuer` is the path of the certificate whose key signs; None where it signs itself, and for a CSR.
+    `identifier` is the hex of a CSR's AlgorithmIdentifier, which is not among the bytes that are signed.
     """
 
     kind: DocumentKind
@@ -35,10 +34,15 @@ class Document(Strict):
     algorithm: SignatureAlgorithm
     product: str
     issuer: str | None
+    identifier: str | None = None
 
     def assemble(self, tbs: bytes, signature: bytes) -> bytes:
         """The signed DER."""
-        return _ASSEMBLE[self.kind](tbs, signature)
+        if self.kind == "certificate":
+            return assemble_certificate(tbs, signature)
+        if self.kind == "crl":
+            return assemble_crl(tbs, signature)
+        return assemble_request(tbs, bytes.fromhex(self.identifier or ""), signature)
 
 
 def document_path(name: str) -> str:
@@ -66,6 +70,24 @@ def unsigned_twin(document: Document, tbs: bytes) -> bytes:
     return document.assemble(tbs, PLACEHOLDER)
 
 
+def read_certificate(data: bytes, name: str) -> x509.Certificate:
+    """A certificate in DER or PEM, every part of it decoded.
+
+    Raises:
+        CaError: malformed, `CEREMONY-CERTIFICATE`.
+    """
+    pem = data.startswith(b"-----BEGIN CERTIFICATE-----")
+    try:
+        certificate = x509.load_pem_x509_certificate(data) if pem else x509.load_der_x509_certificate(data)
+        _ = certificate.subject, certificate.issuer, certificate.extensions, certificate.public_key()
+        _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except _BAD_DER as error:
+        raise refuse(
+            Kind.MALFORMED, "CEREMONY-CERTIFICATE", f"{name} is not a certificate in DER or PEM"
+        ) from error
+    return certificate
+
+
 def describe_bytes(document: Document, tbs: bytes) -> str:
     """What is to be approved, in words that an officer compares with the script."""
     twin = unsigned_twin(document, tbs)
@@ -76,6 +98,9 @@ def describe_bytes(document: Document, tbs: bytes) -> str:
             f"'{certificate.issuer.rfc4514_string()}', serial number {certificate.serial_number:x}, "
             f"{to_text(certificate.not_valid_before_utc)} to {to_text(certificate.not_valid_after_utc)}"
         )
+    if document.kind == "csr":
+        return f"request of '{x509.load_der_x509_csr(twin).subject.rfc4514_string()}' for a certificate"
     crl = x509.load_der_x509_crl(twin)
     number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    return f"CRL {number} of '{crl.issuer.rfc4514_string()}' with {len(crl)} entries"
+    revoked = ", ".join(f"{each.serial_number:x}" for each in crl) or "none"
+    return f"CRL {number} of '{crl.issuer.rfc4514_string()}' with {len(crl)} entries: {revoked}"

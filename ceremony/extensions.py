@@ -10,10 +10,13 @@ import ipaddress
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
+from ceremony.issuers import key_identifier
 from ceremony.profiles import NameConstraints, Profile
 from ceremony.tables import Publication
 
 Extension = tuple[x509.ExtensionType, bool]
+
+_COPIED = (x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage, x509.NameConstraints)
 
 
 def root_extensions(profile: Profile) -> tuple[Extension, ...]:
@@ -30,7 +33,7 @@ def authority_extensions(profile: Profile, issuer: str, publication: Publication
     return (
         (x509.BasicConstraints(ca=True, path_length=profile.path_length), True),
         (_key_usage(signs_certificates=True), True),
-        *_publication(issuer, publication),
+        *publication_extensions(issuer, publication),
         *([(_name_constraints(constraints), True)] if constraints else []),
     )
 
@@ -46,7 +49,18 @@ def responder_extensions(issuer: str, publication: Publication) -> tuple[Extensi
     )
 
 
-def _publication(issuer: str, publication: Publication) -> tuple[Extension, ...]:
+def copied_extensions(existing: x509.Certificate) -> tuple[x509.SubjectKeyIdentifier, tuple[Extension, ...]]:
+    """What a certificate says of its key and its limits, for another certificate of the same key."""
+    own = tuple(
+        (each.value, each.critical) for each in existing.extensions if isinstance(each.value, _COPIED)
+    )
+    if not any(isinstance(value, x509.KeyUsage) for value, _ in own):
+        own = (*own, (_key_usage(signs_certificates=True), True))
+    return key_identifier(existing), own
+
+
+def publication_extensions(issuer: str, publication: Publication) -> tuple[Extension, ...]:
+    """Where the issuer's CRL and certificate are found."""
     url = x509.UniformResourceIdentifier(publication.crl_url(issuer))
     point = x509.DistributionPoint(full_name=[url], relative_name=None, reasons=None, crl_issuer=None)
     return (x509.CRLDistributionPoints([point]), False), _ca_issuers(issuer, publication)

@@ -46,3 +46,13 @@ def _never_leaves(record: KeyRecord) -> bool:
 def key_path(key: str) -> str:
     """Where the description of a key that was made here lies in the folder and the bundle."""
     return f"keys/{key}.json"
+
+
+def public_key_path(key: str) -> str:
+    """Where the SubjectPublicKeyInfo (DER) of a key that was made here lies."""
+    return f"keys/{key}.spki"
+
+
+def verifier_key_path(key: str) -> str:
+    """Where the verifier key of an audit log's key lies, one line (C2SP signed note)."""
+    return f"keys/{key}.vkey"

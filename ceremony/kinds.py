@@ -3,43 +3,172 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ca_server.core.ceremony.demands import RoleName
 from ca_server.core.errors import Violation
+from ceremony.steps.gates import ApproveGate
 
 if TYPE_CHECKING:
     from ceremony.script import Script
 
-_CERTIFIES = frozenset(
-    {"certificate.build", "document.lint", "gate.approve", "document.sign", "document.check"}
-)
-_SIGNS_CRL = frozenset({"crl.build", "document.lint", "gate.approve", "document.sign", "document.check"})
+MIN_OFFICERS = 3
 
-# Verbs that a kind cannot do without; gates and inventories go with every kind.
-REQUIRED: dict[str, frozenset[str]] = {
-    "root-generate": _CERTIFIES | {"key.generate"},
-    "intermediate-sign": _CERTIFIES,
-    "root-crl": _SIGNS_CRL,
-    "delegated-signer": _CERTIFIES | {"key.generate"},
-    "first-hierarchy": _CERTIFIES | _SIGNS_CRL | {"key.generate", "server-key.make"},
+_SIGNS = frozenset({"document.lint", "gate.approve", "document.sign", "document.check"})
+_CERTIFIES = _SIGNS | {"environment.verify", "certificate.build"}
+_REQUESTS = _SIGNS | {"environment.verify", "csr.build"}
+_LISTS = _SIGNS | {"environment.verify", "crl.build"}
+_MAKES = frozenset({"key.generate"})
+
+
+@dataclass(frozen=True, slots=True)
+class KindRule:
+    """What one kind is held to.
+
+    `verbs` it cannot do without; `profiles` are the types of certificates that it may make; `approve` are the
+    roles that sign every approval, `roles` those that take part.
+    """
+
+    verbs: frozenset[str] = frozenset()
+    profiles: frozenset[str] = frozenset()
+    may_make_keys: bool = False
+    may_sign_crls: bool = False
+    approve: frozenset[RoleName] = frozenset({RoleName.INTERNAL_WITNESS})
+    roles: frozenset[RoleName] = frozenset({RoleName.INTERNAL_WITNESS})
+
+
+_APPROVE = frozenset({RoleName.KEY_OFFICER, RoleName.INTERNAL_WITNESS})
+_CERTIFYING_ROLES = frozenset({RoleName.ADMINISTRATOR, RoleName.KEY_OFFICER, RoleName.INTERNAL_WITNESS})
+_ROOT_ROLES = _CERTIFYING_ROLES | {RoleName.EXTERNAL_WITNESS}
+
+# The kinds that certify. The others are about devices, shares and people, and sign nothing.
+_RULES: dict[str, KindRule] = {
+    "first-hierarchy": KindRule(
+        verbs=_CERTIFIES | _LISTS | _MAKES | {"server-key.make"},
+        profiles=frozenset({"root", "authority", "responder"}),
+        may_make_keys=True,
+        may_sign_crls=True,
+        approve=_APPROVE,
+        roles=_ROOT_ROLES,
+    ),
+    "root-generate": KindRule(
+        verbs=_CERTIFIES | _LISTS | _MAKES,
+        profiles=frozenset({"root"}),
+        may_make_keys=True,
+        may_sign_crls=True,
+        approve=_APPROVE,
+        roles=_ROOT_ROLES,
+    ),
+    "subordinate-key": KindRule(
+        verbs=_REQUESTS | _MAKES, may_make_keys=True, approve=_APPROVE, roles=_CERTIFYING_ROLES
+    ),
+    "intermediate-sign": KindRule(
+        verbs=_CERTIFIES,
+        profiles=frozenset({"authority"}),
+        may_make_keys=True,
+        approve=_APPROVE,
+        roles=_CERTIFYING_ROLES,
+    ),
+    "cross-csr": KindRule(verbs=_REQUESTS, approve=_APPROVE, roles=_CERTIFYING_ROLES),
+    "cross-sign": KindRule(
+        verbs=_CERTIFIES, profiles=frozenset({"cross"}), approve=_APPROVE, roles=_CERTIFYING_ROLES
+    ),
+    "root-crl": KindRule(verbs=_LISTS, may_sign_crls=True, approve=_APPROVE, roles=_CERTIFYING_ROLES),
+    "revoke-subordinate": KindRule(
+        verbs=_LISTS,
+        may_sign_crls=True,
+        approve=_APPROVE | {RoleName.INCIDENT_OWNER},
+        roles=_CERTIFYING_ROLES | {RoleName.INCIDENT_OWNER},
+    ),
+    "delegated-signer": KindRule(
+        verbs=_CERTIFIES | _MAKES,
+        profiles=frozenset({"responder"}),
+        may_make_keys=True,
+        approve=_APPROVE,
+        roles=_CERTIFYING_ROLES,
+    ),
+    "rotate": KindRule(
+        verbs=_CERTIFIES | _LISTS | _MAKES | {"chain.check"},
+        profiles=frozenset({"root", "link"}),
+        may_make_keys=True,
+        may_sign_crls=True,
+        approve=_APPROVE,
+        roles=_ROOT_ROLES,
+    ),
+    "compromise-response": KindRule(
+        profiles=frozenset({"root", "authority", "responder", "cross", "link"}),
+        may_make_keys=True,
+        may_sign_crls=True,
+    ),
+    "log-epoch": KindRule(may_make_keys=True),
 }
-
-_MAKES_KEYS = frozenset({"key.generate"})
-_MAY_MAKE_KEYS = frozenset(
-    {"root-generate", "subordinate-key", "delegated-signer", "rotate", "log-epoch", "first-hierarchy"}
-)
+_EVERY_TYPE_NEEDED = frozenset({"first-hierarchy", "rotate"})
 
 
 def check_kind(script: Script) -> Iterator[Violation]:
     """What a script lacks of its kind, or does beyond it."""
+    rule = _RULES.get(script.kind, KindRule())
+    yield from _verbs(script, rule)
+    yield from _tables(script, rule)
+    yield from _roles(script, rule)
+
+
+def _verbs(script: Script, rule: KindRule) -> Iterator[Violation]:
     verbs = {step.do for step in script.steps}
-    for missing in sorted(REQUIRED.get(script.kind, frozenset()) - verbs):
+    for missing in sorted(rule.verbs - verbs):
         yield Violation("CEREMONY-KIND", f"a {script.kind} has a step {missing}", "/steps")
-    if verbs & _MAKES_KEYS and script.kind not in _MAY_MAKE_KEYS:
+    if "key.generate" in verbs and not rule.may_make_keys:
         yield Violation("CEREMONY-KIND", f"a {script.kind} makes no keys", "/steps")
-    if RoleName.INTERNAL_WITNESS not in script.roles:
-        yield Violation("CEREMONY-ROLE", "every ceremony has an internal-witness", "/roles")
-    makes_root = script.kind in {"root-generate", "first-hierarchy"}
-    if makes_root and RoleName.EXTERNAL_WITNESS not in script.roles:
-        yield Violation("CEREMONY-ROLE", "a root is made before an external-witness", "/roles")
+    if "crl.build" in verbs and not rule.may_sign_crls:
+        yield Violation("CEREMONY-KIND", f"a {script.kind} signs no CRL", "/steps")
+
+
+def _tables(script: Script, rule: KindRule) -> Iterator[Violation]:
+    types = {profile.type for profile in script.profiles.values()}
+    for beyond in sorted(types - rule.profiles):
+        yield Violation("CEREMONY-KIND", f"a {script.kind} makes no {beyond} certificate", "/profiles")
+    needed = rule.profiles if script.kind in _EVERY_TYPE_NEEDED else frozenset()
+    for missing in sorted(needed - types):
+        yield Violation("CEREMONY-KIND", f"a {script.kind} makes a {missing} certificate", "/profiles")
+    if script.kind == "first-hierarchy":
+        yield from _whole_hierarchy(script)
+    revokes = [each for crl in script.crls.values() for each in crl.revoke]
+    emergency = any(crl.emergency for crl in script.crls.values())
+    if script.kind == "revoke-subordinate":
+        if not revokes:
+            yield Violation("CEREMONY-KIND", "a revoke-subordinate revokes something", "/crls")
+        if not emergency and script.policy.change is None:
+            detail = "name the change that was announced, or say emergency = true at the CRL"
+            yield Violation("CEREMONY-KIND", detail, "/policy/change")
+    elif (revokes or emergency) and script.kind != "compromise-response":
+        yield Violation("CEREMONY-KIND", f"a {script.kind} revokes nothing", "/crls")
+
+
+def _whole_hierarchy(script: Script) -> Iterator[Violation]:
+    """What a server starts with: one root, a responder for each authority, the log and the server's key."""
+    profiles = script.profiles.values()
+    if sum(each.type == "root" for each in profiles) != 1:
+        yield Violation("CEREMONY-KIND", "a first-hierarchy has one root", "/profiles")
+    answered = [each.issuer for each in profiles if each.type == "responder"]
+    for name, profile in script.profiles.items():
+        if profile.type == "authority" and answered.count(name) != 1:
+            detail = f"authority '{name}' needs exactly one responder"
+            yield Violation("CEREMONY-RESPONDER", detail, f"/profiles/{name}")
+    if script.log is None or script.api_server is None:
+        yield Violation("CEREMONY-KIND", "a first-hierarchy has [log] and [api_server]", "")
+
+
+def _roles(script: Script, rule: KindRule) -> Iterator[Violation]:
+    for role in sorted(rule.roles - script.roles.keys()):
+        yield Violation("CEREMONY-ROLE", f"a {script.kind} has the role {role}", "/roles")
+    if sum(role.quorum for role in script.roles.values()) < MIN_OFFICERS:
+        detail = f"at least {MIN_OFFICERS} people take part in a ceremony"
+        yield Violation("CEREMONY-ROLE", detail, "/roles")
+    signs_root = rule.roles >= _ROOT_ROLES
+    if signs_root and RoleName.KEY_OFFICER in script.roles and script.roles[RoleName.KEY_OFFICER].quorum < 2:
+        yield Violation("CEREMONY-ROLE", "a root's key is made by two key-officers or more", "/roles")
+    for index, step in enumerate(script.steps):
+        missing = rule.approve - set(step.sign_by) if isinstance(step, ApproveGate) else frozenset()
+        for role in sorted(missing):
+            yield Violation("CEREMONY-ROLE", f"{role} signs every approval", f"/steps/{index}/sign_by")

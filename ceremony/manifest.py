@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ca_server.core.audit.note import make_verifier_key
 from ca_server.core.bundle import (
     API_SERVER_CSR,
     APIServerEntry,
@@ -17,9 +16,10 @@ from ca_server.core.bundle import (
     crl_path,
 )
 from ca_server.core.signatures import default_algorithm
+from ceremony.keys import verifier_key_path
+from ceremony.places import product_path
 from ceremony.profiles import Profile
 from ceremony.room import Room
-from ceremony.steps.certificates import product_path
 
 
 def make_manifest(room: Room) -> Manifest:
@@ -74,13 +74,14 @@ def _authority(room: Room, name: str, profile: Profile) -> AuthorityEntry:
 
 
 def _others(made: dict[str, Profile]) -> Iterator[CertificateEntry]:
+    """Link and cross-certificates; another organization's authority is none of ours."""
     for name, profile in made.items():
-        if profile.type == "cross":
+        if profile.type in {"cross", "link"}:
             yield CertificateEntry(
                 name=name,
-                role="cross",
+                role="link" if profile.type == "link" else "cross",
                 path=product_path(name, profile),
-                subject=profile.like,
+                subject=None if profile.other_organization else profile.like,
                 issuer=profile.issuer,
             )
 
@@ -95,5 +96,5 @@ def _log(room: Room) -> LogEntry | None:
     entry = room.entry(log.key) if log else None
     if log is None or entry is None:
         return None
-    vkey = make_verifier_key(log.origin, room.signer(log.key).public_key)
-    return LogEntry(origin=log.origin, key_uri=entry.uri, vkey=str(vkey))
+    vkey = room.folder.read(verifier_key_path(log.key)).decode().removesuffix("\n")
+    return LogEntry(origin=log.origin, key_uri=entry.uri, vkey=vkey)

@@ -10,6 +10,7 @@ from ca_server.core.ceremony.statement import Gate
 from ca_server.core.document import refuse_all
 from ca_server.core.errors import Violation
 from ceremony.kinds import check_kind
+from ceremony.references import check_references
 from ceremony.script import Script, parse_script
 from ceremony.steps.gates import ApproveGate, CloseGate, OpenGate
 from ceremony.steps.lint import Lint
@@ -37,7 +38,14 @@ def make_plan(source: bytes) -> Plan:
         CaError: malformed, one `CEREMONY-…` rule for each thing that is wrong.
     """
     script = parse_script(source)
-    violations = (*_ids(script), *_order(script), *_names(script), *_roles(script), *check_kind(script))
+    violations = (
+        *_ids(script),
+        *_order(script),
+        *_names(script),
+        *_roles(script),
+        *check_kind(script),
+        *check_references(script),
+    )
     if violations:
         raise refuse_all("script", tuple(violations))
     return Plan(source, script)
@@ -49,8 +57,14 @@ def _ids(script: Script) -> Iterator[Violation]:
         if step.id in seen:
             yield Violation("CEREMONY-ID-REPEATED", f"two steps are called '{step.id}'", f"/steps/{index}/id")
         seen.add(step.id)
-    if len({each.name for each in script.inputs}) != len(script.inputs):
-        yield Violation("CEREMONY-ID-REPEATED", "an input is named twice", "/inputs")
+    names = [each.name for each in script.inputs]
+    for name in sorted({each for each in names if names.count(each) > 1}):
+        yield Violation("CEREMONY-ID-REPEATED", f"an input is named '{name}' twice", "/inputs")
+    documents = (*script.profiles, *script.crls, *script.requests)
+    for name in sorted(
+        {each for each in documents if documents.count(each) > 1} | script.profiles.keys() & set(names)
+    ):
+        yield Violation("CEREMONY-ID-REPEATED", f"two things are called '{name}'", "/profiles")
 
 
 def _order(script: Script) -> Iterator[Violation]:
@@ -84,10 +98,11 @@ def _names(script: Script) -> Iterator[Violation]:
         Category.KEY: {alias for alias, key in script.keys.items() if key.existing},
         Category.PROFILE: set(script.profiles),
         Category.CRL: set(script.crls),
+        Category.REQUEST: set(script.requests),
         Category.INPUT: {each.name for each in script.inputs},
         Category.SHARES: set(script.shares),
         Category.DOCUMENT: set(),
-        Category.CERTIFICATE: set(),
+        Category.CERTIFICATE: {each.name for each in script.inputs if each.type == "certificate"},
         Category.FILE: set(),
     }
     for alias, key in script.keys.items():

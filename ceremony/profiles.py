@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ca_server.core.document import Strict, broken
 from ca_server.core.signatures import KeyType
@@ -26,6 +26,24 @@ from ceremony.fields import (
 MAX_NAMES = 32
 REHEARSAL_MARK = "REHEARSAL "
 
+# Why a CA may be revoked (RFC 5280 §5.3.1): a hold would have an end, and a CA's revocation has none.
+REASONS = (
+    "keyCompromise",
+    "cACompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "privilegeWithdrawn",
+)
+
+
+def _reason(value: object) -> str:
+    if value not in REASONS:
+        raise broken("CEREMONY-REASON", f"a CA is revoked for one of {', '.join(REASONS)}")
+    return str(value)
+
+
+Reason = Annotated[str, BeforeValidator(_reason)]
 DNSNames = Annotated[tuple[DNSName, ...], Field(strict=False, max_length=MAX_NAMES)]
 IPAddresses = Annotated[tuple[IPAddress, ...], Field(strict=False, max_length=MAX_NAMES)]
 Networks = Annotated[tuple[Network, ...], Field(strict=False, max_length=MAX_NAMES)]
@@ -75,12 +93,13 @@ class NameConstraints(Strict):
 class Profile(Strict):
     """A certificate; its table's name is the id of the authority, or of the certificate.
 
-    The key to be certified comes from one of `key` (a key of the script), `request` (a CSR that is brought
-    in) and `like` (a certificate that is brought in, whose subject, key and constraints are taken over).
+    The key to be certified comes from `key` (a key of the script), from `request` (a CSR), or from `like` (a
+    certificate, whose subject, key and constraints are taken over whole). A cross-certificate has `like` and
+    `request` both: the CSR proves that the holder of the key asks for it.
     `issuer` names the issuer's profile, or its certificate among the inputs; `issuer_key` its key.
     """
 
-    type: Literal["root", "authority", "responder", "cross"]
+    type: Literal["root", "authority", "responder", "cross", "link"]
     subject: Subject | None = None
     key: Slug | None = None
     request: Slug | None = None
@@ -92,32 +111,95 @@ class Profile(Strict):
     not_after: Time | None = None
     path_length: Annotated[int, Field(ge=0, le=8)] | None = None
     name_constraints: NameConstraints | None = None
+    other_organization: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _one_validity(self) -> Self:
         given = {name for name in ("lifetime", "not_before", "not_after") if getattr(self, name) is not None}
-        if given not in ({"lifetime"}, {"not_before", "not_after"}):
+        if self.type == "link":
+            if given:
+                raise broken("CEREMONY-VALIDITY", "a link certificate's validity follows from the two roots'")
+        elif given not in ({"lifetime"}, {"not_before", "not_after"}):
             raise broken("CEREMONY-VALIDITY", "give either lifetime, or not_before and not_after")
         return self
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
-        if sum(each is not None for each in (self.key, self.request, self.like)) != 1:
-            raise broken("CEREMONY-PROFILE", "give one of key, request and like")
+        given = frozenset(name for name in ("key", "request", "like") if getattr(self, name) is not None)
+        if given not in _KEY_FROM[self.type]:
+            ways = " or ".join(" and ".join(sorted(way)) for way in _KEY_FROM[self.type])
+            raise broken("CEREMONY-PROFILE", f"the key of type {self.type} comes from {ways}")
         if (self.issuer is None) != (self.type == "root"):
             raise broken("CEREMONY-PROFILE", "a root has no issuer, and every other certificate has one")
+        if self.type == "root" and self.issuer_key != self.key:
+            raise broken("CEREMONY-PROFILE", "a root signs itself: its issuer_key is its key")
+        return self
+
+    @model_validator(mode="after")
+    def _own_words(self) -> Self:
+        """What is taken over from a certificate cannot be said anew."""
         if (self.subject is None) != (self.like is not None):
             raise broken("CEREMONY-PROFILE", "a subject is given unless it is taken over from a certificate")
+        limits = self.path_length is not None or self.name_constraints is not None
+        if limits and self.type not in {"root", "authority"}:
+            raise broken("CEREMONY-PROFILE", "path_length and name_constraints are for root and authority")
+        if self.other_organization and self.type != "cross":
+            raise broken("CEREMONY-PROFILE", "other_organization is for cross-certificates")
         return self
 
 
+_KEY_FROM = {
+    "root": (frozenset({"key"}),),
+    "authority": (frozenset({"key"}), frozenset({"request"})),
+    "responder": (frozenset({"key"}), frozenset({"request"})),
+    "cross": (frozenset({"like", "request"}),),
+    "link": (frozenset({"like"}),),
+}
+
+
+class Request(Strict):
+    """A CSR that a key of the script signs; `like` takes the subject over from a certificate of that key."""
+
+    key: Slug
+    subject: Subject | None = None
+    like: Slug | None = None
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Self:
+        if (self.subject is None) == (self.like is None):
+            raise broken("CEREMONY-PROFILE", "give one of subject and like")
+        return self
+
+
+class Revocation(Strict):
+    """A certificate among the inputs that a CRL lists from now on; without `date` from the ceremony's day."""
+
+    certificate: Slug
+    reason: Reason
+    date: Time | None = None
+
+
 class CRLProfile(Strict):
-    """A CRL of an authority that certifies authorities only; `previous` is absent for its first."""
+    """A CRL of an authority that certifies authorities only.
+
+    `previous` is the last one among the inputs; only an authority's very first CRL says `first` instead.
+    `number` is what the officers expect, for a script that wants to say so.
+    """
 
     issuer: Slug
     issuer_key: Slug
     lifetime: Lifetime
     previous: Slug | None = None
+    first: Literal[True] | None = None
+    number: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    emergency: bool = False
+    revoke: Annotated[tuple[Revocation, ...], Field(strict=False, max_length=64)] = ()
+
+    @model_validator(mode="after")
+    def _has_predecessor(self) -> Self:
+        if (self.previous is None) == (self.first is None):
+            raise broken("CEREMONY-CRL-PREVIOUS", "name the previous CRL, or say first = true")
+        return self
 
 
 class Log(Strict):

@@ -14,7 +14,7 @@ from pydantic import Field
 from ca_server.core.ceremony.demands import Role, RoleName
 from ca_server.core.document import Strict, parse_document
 from ceremony.fields import PlainText, Slug
-from ceremony.profiles import APIServer, CRLProfile, Log, Profile
+from ceremony.profiles import APIServer, CRLProfile, Log, Profile, Request
 from ceremony.steps import AnyVerb
 from ceremony.tables import HSM, Environment, Input, Key, Output, Policy, Publication, RosterPin, ShareSet
 
@@ -71,6 +71,7 @@ class Script(Strict):
     keys: Annotated[dict[Slug, Key], Field(default_factory=dict, max_length=MAX_ENTRIES)]
     shares: Annotated[dict[Slug, ShareSet], Field(default_factory=dict, max_length=MAX_ENTRIES)]
     profiles: Annotated[dict[Slug, Profile], Field(default_factory=dict, max_length=MAX_ENTRIES)]
+    requests: Annotated[dict[Slug, Request], Field(default_factory=dict, max_length=MAX_ENTRIES)]
     crls: Annotated[dict[Slug, CRLProfile], Field(default_factory=dict, max_length=MAX_ENTRIES)]
     log: Log | None = None
     api_server: APIServer | None = None

@@ -70,6 +70,14 @@ def assemble_crl(tbs: bytes, signature: bytes) -> bytes:
     return _glue(tbs, TbsCertList.load(tbs)["signature"].dump(), signature)
 
 
+def assemble_request(tbs: bytes, algorithm: bytes, signature: bytes) -> bytes:
+    """The DER of a CertificationRequest, whose signed part does not name the algorithm (RFC 2986 §4.2).
+
+    `algorithm` is the DER of an AlgorithmIdentifier.
+    """
+    return _glue(tbs, algorithm, signature)
+
+
 def _glue(tbs: bytes, algorithm: bytes, signature: bytes) -> bytes:
     return _der(0x30, tbs + algorithm + _der(0x03, b"\x00" + signature))
 

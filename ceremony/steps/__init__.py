@@ -7,27 +7,41 @@ from typing import Annotated
 from pydantic import Field
 
 from ceremony.steps.certificates import BuildCertificate
+from ceremony.steps.chains import CheckChain
 from ceremony.steps.check import Check
 from ceremony.steps.crls import BuildCRL
+from ceremony.steps.environment import VerifyEnvironment
 from ceremony.steps.gates import ApproveGate, CloseGate, OpenGate
-from ceremony.steps.hsm import Inventory, Login
+from ceremony.steps.hsm import Login
+from ceremony.steps.inventory import Inventory
 from ceremony.steps.keys import GenerateKey
 from ceremony.steps.lint import Lint
+from ceremony.steps.media import ExportMedia
+from ceremony.steps.record import Record
+from ceremony.steps.requests import BuildRequest
+from ceremony.steps.roster import ProposeRoster, ProveRoster
 from ceremony.steps.server_key import MakeServerKey
 from ceremony.steps.sign import Sign
 
 AnyVerb = Annotated[
-    OpenGate
+    VerifyEnvironment
+    | OpenGate
     | ApproveGate
     | CloseGate
     | Login
     | Inventory
     | GenerateKey
     | BuildCertificate
+    | BuildRequest
     | BuildCRL
     | Lint
     | Sign
     | Check
-    | MakeServerKey,
+    | CheckChain
+    | MakeServerKey
+    | Record
+    | ExportMedia
+    | ProposeRoster
+    | ProveRoster,
     Field(discriminator="do"),
 ]

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Literal
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from ca_server.core.csr import parse_csr
 from ca_server.core.errors import CaError, Kind, Violation
 from ceremony.documents import Document, description_path, document_path, read_document
 from ceremony.failure import Failure, Stopped
 from ceremony.fields import Slug
+from ceremony.steps.crls import require_succession
 from ceremony.steps.lint import lint_document, require_clean
 from ceremony.steps.verb import Category, Done, Name, Verb
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Check(Verb):
-    """Verify a product: its TBS is the approved one, its signature the issuer's, and lints are clean still."""
+    """Verify a product: its TBS was approved, its signature is the issuer's, and lints are clean still."""
 
     do: Literal["document.check"]
     subject: Slug
@@ -46,6 +48,7 @@ class Check(Verb):
         try:
             self._check(room, document, der)
             require_clean(document.product, lint_document(document, der))
+            require_succession(room, self.subject, document, der)
         except (InvalidSignature, ValueError, TypeError) as error:
             violation = Violation("CEREMONY-PRODUCT", f"{document.product} does not verify: {error}")
             detail = f"{document.product} is not what was approved"
@@ -69,7 +72,7 @@ class Check(Verb):
                 room.certificate(document.issuer or "").public_key()  # type: ignore[arg-type]
             )
         else:
-            csr = x509.load_der_x509_csr(der)
-            same = csr.tbs_certrequest_bytes == tbs and csr.is_signature_valid
+            csr = x509.load_der_x509_csr(parse_csr(der).der)
+            same = csr.tbs_certrequest_bytes == tbs
         if not same:
             raise ValueError("other bytes than the approved ones, or another key's signature")

@@ -1,4 +1,4 @@
-"""Devices: logging in, and counting what is in them."""
+"""Devices: logging in."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from ca_server.core.errors import Kind, refuse
 from ceremony.fields import Slug
+from ceremony.mechanisms import require_mechanisms
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ class Login(Verb):
     """Open devices and compare each with what the script binds it to."""
 
     effect = Effect.SESSION
+    in_memory = False
     do: Literal["hsm.login"]
     hsm: Devices
 
@@ -39,7 +40,8 @@ class Login(Verb):
         """Log in to each device that is not open yet.
 
         Raises:
-            CaError: a device is away, refused, or another than the script says (`CEREMONY-TOKEN-BINDING`).
+            CaError: a device is away, refused, another than the script says (`CEREMONY-TOKEN-BINDING`), or
+                cannot make or use a key of it (`CEREMONY-MECHANISM`).
         """
         binding = {}
         for alias in self.hsm:
@@ -51,42 +53,6 @@ class Login(Verb):
                 "model": record.model,
                 "firmware": record.firmware,
             }
+        require_mechanisms(room.script, {alias: room.token(alias).record for alias in self.hsm})
         room.display.show_tokens({alias: room.token(alias).record for alias in self.hsm})
         return Done(f"{len(binding)} devices open", {"binding": binding})
-
-
-class Inventory(Verb):
-    """List every object of a device; after the first time, just what the script says may have changed."""
-
-    do: Literal["hsm.inventory"]
-    hsm: Slug
-    objects: Annotated[int, Field(ge=0, le=100_000)] | None = None
-    added: Annotated[tuple[Slug, ...], Field(strict=False, max_length=64)] = ()
-    removed: Annotated[tuple[Slug, ...], Field(strict=False, max_length=64)] = ()
-
-    def reads(self) -> Iterator[Name]:
-        """The device, and the keys that it must have gained or lost."""
-        yield Name(Category.HSM, self.hsm, "hsm")
-        for each in (*self.added, *self.removed):
-            yield Name(Category.KEY, each, "added")
-
-    def describe(self, script: Script) -> str:
-        """What will happen."""
-        del script
-        return f"list every object in {self.hsm}"
-
-    def perform(self, room: Room) -> Done:
-        """List, keep as evidence, and compare with the list before.
-
-        Raises:
-            CaError: conflict, `CEREMONY-INVENTORY`, there is another object than the script allows.
-        """
-        found = [
-            {"label": each.label, "id": each.key_id.hex(), "type": each.key_type}
-            for each in room.token(self.hsm).store.inventory()
-        ]
-        room.write_json(f"evidence/{self.id}.json", found)
-        if self.objects is not None and len(found) != self.objects:
-            detail = f"{self.hsm} holds {len(found)} objects where the script says {self.objects}"
-            raise refuse(Kind.CONFLICT, "CEREMONY-INVENTORY", detail)
-        return Done(f"{len(found)} objects in {self.hsm}", {"hsm": self.hsm, "objects": len(found)})

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from ca_server.core.audit.note import make_verifier_key
 from ca_server.core.bundle import key_id
 from ca_server.core.errors import Kind, refuse
 from ca_server.hsm.port import HsmRefused, KeyRecord
 from ceremony.fields import Slug
-from ceremony.keys import describe_key, key_path
+from ceremony.keys import describe_key, key_path, public_key_path, verifier_key_path
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
 
 if TYPE_CHECKING:
@@ -60,6 +63,14 @@ class GenerateKey(Verb):
         if not room.effects(self.id):
             room.effect({"key": facts, "taken_over": found is not None})
         room.write_json(key_path(self.key), facts)
+        public_key = token.store.signer(label=wanted.label, key_id=self._key_id(room)).public_key
+        room.write(
+            public_key_path(self.key),
+            public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        )
+        if room.script.log is not None and room.script.log.key == self.key:
+            vkey = make_verifier_key(room.script.log.origin, public_key)
+            room.write(verifier_key_path(self.key), f"{vkey}\n".encode())
         return Done(f"public key SHA-256 {entry.spki_sha256}", {"spki_sha256": entry.spki_sha256})
 
     def _key_id(self, room: Room) -> bytes:
@@ -80,7 +91,7 @@ class GenerateKey(Verb):
         if ours and room.tries(self.id) > 1:
             return first
         detail = (
-            f"a key '{first.label}' with id {first.key_id.hex()} is in {wanted.hsm}: this ceremony, or another "
-            "with its labels, has been here. Give the script a new id and labels, or destroy that key first"
+            f"a key '{first.label}' with id {first.key_id.hex()} is in {wanted.hsm}: this ceremony, or another"
+            " with its labels, has been here. Give the script a new id and labels, or destroy that key first"
         )
         raise refuse(Kind.CONFLICT, "CEREMONY-LABEL-USED", detail)

@@ -10,6 +10,7 @@ from ca_server.core.lints import Finding, blocking
 from ca_server.core.lints.pkix import lint_certificate, lint_crl
 from ceremony.documents import Document, description_path, document_path, read_document, unsigned_twin
 from ceremony.fields import Slug
+from ceremony.steps.crls import require_succession
 from ceremony.steps.verb import Category, Done, Name, Verb
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Lint(Verb):
         """Lint it and keep the report.
 
         Raises:
-            CaError: policy_refused, `CEREMONY-LINT` for each finding that blocks.
+            CaError: policy_refused, `CEREMONY-LINT` for each finding that blocks; conflict, a CRL does not
+                follow the one before it.
         """
         document = read_document(room.folder.read(description_path(self.subject)))
         twin = unsigned_twin(document, room.folder.read(document_path(self.subject)))
@@ -44,6 +46,7 @@ class Lint(Verb):
         report = [{"code": each.code, "severity": each.severity, "detail": each.detail} for each in findings]
         room.write_json(f"lints/{self.subject}.json", report)
         require_clean(self.subject, findings)
+        require_succession(room, self.subject, document, twin)
         return Done(f"{len(findings)} findings, none of which blocks", {"findings": len(findings)})
 
 

@@ -37,6 +37,7 @@ class MakeServerKey(Verb):
     """Make a TLS key that web servers can hold; the server's own gate issues its certificate later."""
 
     effect = Effect.IDEMPOTENT
+    in_memory = False
     do: Literal["server-key.make"]
 
     def describe(self, script: Script) -> str:
@@ -46,9 +47,10 @@ class MakeServerKey(Verb):
 
     def perform(self, room: Room) -> Done:
         """Make both, anew in each try; the key is PKCS#8 PEM and never goes into the bundle."""
-        wanted = room.script.api_server
-        if wanted is None:
-            raise refuse(Kind.MALFORMED, "CEREMONY-REFERENCE", "there is no [api_server]")
+        wanted, place_of_key = room.script.api_server, room.host.api_server_key
+        if wanted is None or place_of_key is None:
+            detail = "the script has no [api_server], or the host file does not say where its key goes"
+            raise refuse(Kind.MALFORMED, "CEREMONY-REFERENCE", detail)
         key = _MAKERS[wanted.key_type]()
         names: list[x509.GeneralName] = [x509.DNSName(name) for name in wanted.dns_names]
         names += [x509.IPAddress(ipaddress.ip_address(address)) for address in wanted.ip_addresses]
@@ -60,6 +62,6 @@ class MakeServerKey(Verb):
             .public_bytes(Encoding.DER)
         )
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        place(room.host.api_server_key, pem, mode=0o600)
+        place(place_of_key, pem, mode=0o600)
         room.write(API_SERVER_CSR, csr)
         return Done(f"CSR SHA-256 {hashlib.sha256(csr).hexdigest()}")

@@ -38,6 +38,7 @@ class Category(StrEnum):
     DOCUMENT = "document"
     CERTIFICATE = "certificate"
     CRL = "crl"
+    REQUEST = "request"
     SHARES = "shares"
     FILE = "file"
 
