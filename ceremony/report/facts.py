@@ -13,7 +13,7 @@ from ca_server.core.ceremony.roster import parse_roster
 from ca_server.core.ceremony.transcript import Event, Line, parse_transcript
 from ca_server.core.strict_json import parse_json
 from ceremony.report.papers import CertificateFacts, CRLFacts, certificates_in, crls_in
-from ceremony.report.people import Attendant, attendants
+from ceremony.report.people import Attendant, Signature, attendants
 from ceremony.report.story import Story, members_of, tell
 from ceremony.words import to_words
 
@@ -84,6 +84,12 @@ class Facts:
     inventories: tuple[Inventory, ...]
     lints: tuple[Text, ...]
     files: tuple[FileFacts, ...]
+
+    @property
+    def statements(self) -> list[tuple[Attendant, Signature]]:
+        """Every signature of a person, in the order in which they were given."""
+        signed = [(person, each) for person in self.people for each in person.signatures]
+        return sorted(signed, key=lambda pair: pair[1].seq)
 
 
 def gather(files: Mapping[str, bytes], bundle_sha256: str) -> Facts:

@@ -126,14 +126,14 @@ def _spans(lines: Sequence[Line], at: Sequence[int], verbs: Mapping[str, str]) -
         if line.step != NO_STEP:
             numbers.setdefault(line.step, []).append(number)
     for step, own in numbers.items():
-        done = [number for number in own if lines[number].event is Event.DONE]
+        done = [number for number in own if lines[number].event in {Event.DONE, Event.END}]
         yield Span(
             step=step,
             does=verbs.get(step, ""),
             started_ms=at[own[0]],
             ended_ms=at[done[-1]] if done else None,
             attempts=sum(lines[number].event is Event.BEGIN for number in own),
-            result=members_of(lines[done[-1]].data["result"]) if done else {},
+            result=members_of(lines[done[-1]].data.get("result", {})) if done else {},
         )
 
 

@@ -75,7 +75,7 @@ def test_everything_that_the_bundle_says_is_in_it():
         "tbs/root.tbs",
         "REHEARSAL-vault",
         "1 that were there before are gone",
-        "no FIDO key",
+        "approves what keys sign",
         "ssh-ed25519 AAAA",
         "authorities/root-r1.cer",
         "path length 1",
