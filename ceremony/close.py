@@ -34,7 +34,7 @@ def close_ceremony(room: Room, outcome: Outcome) -> None:
             _require_outputs(room)
         room.folder.write(MANIFEST, encode_manifest(make_manifest(room)))
         room.folder.write(KEYS, room.key_list())
-        room.folder.write(RECORDING, room.recording().encode())
+        room.folder.write(RECORDING, room.display.recording().encode())
         data = {"effect": Effect.IDEMPOTENT, "attempt": 1 + len(begun(room.lines, step.id))}
         room.journal.add(Event.BEGIN, {**data, **room.announced({"outcome": outcome})}, step=step.id)
         room.folder.remove(CLOSING)

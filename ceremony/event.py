@@ -35,7 +35,7 @@ from ceremony.signing_prompts import SigningPrompts
 from ceremony.state import done_steps, ended
 
 HOST = "host.toml"
-RECORDING = "recording.txt"
+RECORDING = "recording.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,6 @@ def _room(plan: Plan, host: Host, *, by_hand: bool) -> Iterator[Room]:
             yield room
         finally:
             room.close()
-            room.keep_recording()
 
 
 def _people(
@@ -138,7 +137,9 @@ def _people(
         if signed.person != person:
             raise refuse(Kind.FORBIDDEN, "CEREMONY-SIGNATURE", f"this is not {person}'s signature")
 
-    keys = {each.stem: each.with_suffix("") for each in practice.glob("*.pub")} if practice and is_theirs else {}
+    keys = (
+        {each.stem: each.with_suffix("") for each in practice.glob("*.pub")} if practice and is_theirs else {}
+    )
     keyboard = Keyboard(display, f"sealkeeper ceremony resume {host.output_directory}")
     signing = SigningPrompts(display, keyboard, {**keys, **host.officers}, check)
     return AtTerminal(display, keyboard, signing, SharePrompts(display, keyboard, _is_word))

@@ -28,7 +28,7 @@ from ceremony.attendance import attendance
 from ceremony.clock import RoomClock
 from ceremony.display import Display
 from ceremony.documents import read_certificate
-from ceremony.folder import Folder, place
+from ceremony.folder import Folder
 from ceremony.host import Host
 from ceremony.journal import Journal
 from ceremony.keys import key_path
@@ -36,8 +36,6 @@ from ceremony.people import Deviated, People
 from ceremony.script import Script
 from ceremony.state import begun
 from ceremony.token_rules import check_token
-
-RECORDING_LOG = "recording.log"
 
 Mode = Literal["rehearsal", "production"]
 
@@ -151,15 +149,6 @@ class Room:
     def certificate(self, name: str) -> x509.Certificate:
         """A certificate that was made here or brought in, by its path in the bundle."""
         return read_certificate(self.folder.read(name), name)
-
-    def recording(self) -> str:
-        """Everything that was shown, in the processes before this one too, as far as they ended in order."""
-        earlier = self.folder.root / RECORDING_LOG
-        return (earlier.read_text() if earlier.exists() else "") + self.display.recording()
-
-    def keep_recording(self) -> None:
-        """Keep what was shown for the process that goes on."""
-        place(self.folder.root / RECORDING_LOG, self.recording().encode())
 
     def write(self, name: str, data: bytes) -> str:
         """Put a file of the step at hand into the folder; the step's last line will name it."""
