@@ -147,6 +147,10 @@ def _import(context: Context, verified: VerifiedBundle, hierarchy: Hierarchy) ->
         if find_ceremony(work.connection, closing_sha256) is not None:
             detail = f"ceremony '{bundle.manifest.ceremony}' was imported already; nothing was changed"
             raise refuse(Kind.CONFLICT, "BUNDLE-IMPORTED", detail)
+        for key in bundle.keys:
+            if find_key_uri(work.connection, key.spki_sha256) is not None:
+                detail = f"key '{key.label}' came with another ceremony; nothing was changed"
+                raise refuse(Kind.CONFLICT, "BUNDLE-IMPORTED", detail)
         events = [_store_ceremony(context, work, verified, closing_sha256)]
         for authority in hierarchy.authorities:
             events += _store_authority(context, work, authority)
