@@ -112,7 +112,8 @@ class SigningPrompts:
 
     def _type_signature(self) -> bytes:
         """An armoured signature, typed as it is or as the frames of QR codes."""
-        collector, typed = Collector(), []
+        collector = Collector()
+        typed: list[str] = []
         for _ in range(_MAX_LINES):
             line = self._keyboard.ask("signature" if not collector.total else _progress(collector))
             if typed or line == _BEGIN:
