@@ -9,6 +9,7 @@ import click
 
 from ceremony.qr_commands import qr, words
 from ceremony.report.command import report
+from ceremony.roster_commands import allowed_signers, roster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,6 +175,8 @@ def verify(bundle: Path, sha256: str | None, roster_sha256: str | None) -> None:
 command.add_command(qr)
 command.add_command(words)
 command.add_command(report)
+command.add_command(roster)
+command.add_command(allowed_signers)
 
 
 def _tell(hold: Callable[[], Held]) -> None:
