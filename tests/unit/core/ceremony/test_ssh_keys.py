@@ -19,6 +19,10 @@ ED25519 = SoftwareKey(ed25519.Ed25519PrivateKey.generate())
 RSA = SoftwareKey(rsa.generate_private_key(65537, 2048))
 NUMBERS = RSA.private.public_key().public_numbers()
 PRIME = 2**255 - 19
+PRIME_OF_RSA = RSA.private.private_numbers().p
+NEIGHBOUR = next(
+    n for n in range(PRIME_OF_RSA + 2, PRIME_OF_RSA + 10_000, 2) if all(n % d for d in range(3, 1000))
+)
 
 
 def line_of(kind: str, *fields: bytes) -> str:
@@ -105,8 +109,9 @@ def test_a_blob_that_ends_too_early_or_goes_on(cut):
         (mpint(1), mpint(NUMBERS.n), "exponent"),
         (mpint((1 << 256) + 1), mpint(NUMBERS.n), "exponent"),
         (mpint(65537), mpint(NUMBERS.n * 3), "factored"),
-        (mpint(65537), mpint(65537**130), "factored"),
-        (mpint(65537), mpint((2**1061 + 3) * (2**1061 + 9)), "factored"),
+        # In the subgroup of CVE-2017-15361, and no square that Fermat's method would find.
+        (mpint(65537), mpint(65537**129), "factored"),
+        (mpint(65537), mpint(PRIME_OF_RSA * NEIGHBOUR), "factored"),
         (mpint(65537), string(NUMBERS.n.to_bytes(256)), "positive"),
         (mpint(65537), string(b"\0\0" + NUMBERS.n.to_bytes(256)), "shortest"),
         (string(b""), mpint(NUMBERS.n), "positive"),
