@@ -100,11 +100,20 @@ def tell(lines: Sequence[Line], verbs: Mapping[str, str]) -> Story:
 
 
 def members_of(data: Mapping[str, Any]) -> dict[str, str]:
-    """Each member as text: a string as it is, anything else as JSON."""
-    return {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-        for name, value in data.items()
-    }
+    """Each member as text, those of a member that is an object by both their names."""
+    members: dict[str, str] = {}
+    for name, value in data.items():
+        if isinstance(value, dict):
+            members |= {f"{name} {inner}": text for inner, text in members_of(value).items()}
+        else:
+            members[name] = _text(value)
+    return members
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(each, str | int) for each in value):
+        return ", ".join(map(_text, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _elapsed(lines: Sequence[Line]) -> Iterator[int]:
@@ -133,8 +142,14 @@ def _spans(lines: Sequence[Line], at: Sequence[int], verbs: Mapping[str, str]) -
             started_ms=at[own[0]],
             ended_ms=at[done[-1]] if done else None,
             attempts=sum(lines[number].event is Event.BEGIN for number in own),
-            result=members_of(lines[done[-1]].data.get("result", {})) if done else {},
+            result=_result(lines[done[-1]]) if done else {},
         )
+
+
+def _result(line: Line) -> dict[str, str]:
+    """What a step came to; how devices described themselves is told with the devices."""
+    result = {name: value for name, value in line.data.get("result", {}).items() if name != "binding"}
+    return members_of(result)
 
 
 def _deviation(line: Line) -> Deviation:
