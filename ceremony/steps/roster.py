@@ -46,7 +46,7 @@ class ProposeRoster(Verb):
         """Compare them and show what changes.
 
         Raises:
-            CaError: it is no successor (`CEREMONY-ROSTER-SUCCESSOR`), or it could not fill this script's roles.
+            CaError: it is no successor (`CEREMONY-ROSTER-SUCCESSOR`), or cannot fill this script's roles.
         """
         data = room.folder.read(f"inputs/{self.roster}")
         new = parse_roster(data)

@@ -288,6 +288,13 @@ def algorithm_options(algorithm: bytes) -> list[str]:
     return ["-" + RSA_DIGESTS[name[-1:]]] if name[:-1] == RSA else []
 
 
+def mechanism_options(name: str) -> list[str]:
+    """The same of a transcript's word for an algorithm, such as ecdsa-sha384, rsa-pss-sha256 or ed25519."""
+    digest = re.fullmatch(r"(ecdsa|rsa|rsa-pss)-(sha256|sha384|sha512)", name)
+    pss = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"]
+    return ["-" + digest[2], *(pss if digest[1] == "rsa-pss" else [])] if digest else []
+
+
 # --- SSHSIG (OpenSSH PROTOCOL.sshsig): only what ssh-keygen does not tell
 
 
@@ -429,6 +436,34 @@ def read_line(number: int, stored: bytes) -> dict[str, Any]:
     return line
 
 
+def roster_keys(roster: dict[str, Any], where: str) -> list[Key]:
+    """Every key of a roster."""
+    found = []
+    try:
+        for person in roster["persons"]:
+            for key in person["keys"]:
+                text, until = key["public_key"], key["valid_until"]
+                blob = base64.b64decode(text.split(" ")[1], validate=True)
+                expect(
+                    text.split(" ") == [wire(blob, 1)[0].decode(), base64.b64encode(blob).decode()],
+                    "a key",
+                )
+                found.append(Key(person["id"], key["kept_in"], key["use"], until, text, blob))
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, Bad):
+        raise Bad(f"{where}: a person or a key is not as a roster has it") from None
+    return found
+
+
+def signers_file(keys: list[Key], mode: str, namespace: str) -> bytes:
+    """The OpenSSH file that these keys come to in a mode."""
+    rows = []
+    for key in keys:
+        if mode == "rehearsal" or key.use == "production":
+            until = re.sub("[^0-9Z]", "", key.valid_until)
+            rows.append(f'{key.person} namespaces="{namespace}",valid-before="{until}" {key.text}\n')
+    return "".join(rows).encode()
+
+
 class Bundle:
     """The files of a bundle and what they say; a property raises `Bad` where a file is not as it must be."""
 
@@ -514,30 +549,19 @@ class Bundle:
     @cached_property
     def keys(self) -> list[Key]:
         """Every key of the roster."""
-        found = []
-        try:
-            for person in self.roster["persons"]:
-                for key in person["keys"]:
-                    text, until = key["public_key"], key["valid_until"]
-                    blob = base64.b64decode(text.split(" ")[1], validate=True)
-                    expect(
-                        text.split(" ") == [wire(blob, 1)[0].decode(), base64.b64encode(blob).decode()],
-                        "a key",
-                    )
-                    found.append(Key(person["id"], key["kept_in"], key["use"], until, text, blob))
-        except (KeyError, TypeError, AttributeError, IndexError, ValueError, Bad):
-            raise Bad("roster.json: a person or a key is not as a roster has it") from None
-        return found
+        return roster_keys(self.roster, "roster.json")
 
     @cached_property
     def allowed_signers(self) -> bytes:
         """The OpenSSH file that the roster comes to in this mode."""
-        rows = []
-        for key in self.keys:
-            if self.mode == "rehearsal" or key.use == "production":
-                until = re.sub("[^0-9Z]", "", key.valid_until)
-                rows.append(f'{key.person} namespaces="{self.namespace}",valid-before="{until}" {key.text}\n')
-        return "".join(rows).encode()
+        return signers_file(self.keys, self.mode, self.namespace)
+
+    def candidates(self, gate: Gate) -> list[Key]:
+        """The keys of the new roster that a candidate signed over."""
+        path = gate.says["subject"]
+        roster = read_json(self.file(path), path)
+        expect(isinstance(roster, dict) and isinstance(roster.get("persons"), list), f"{path}: not a roster")
+        return roster_keys(roster, path)
 
     @cached_property
     def gates(self) -> list[Gate]:
@@ -567,8 +591,9 @@ class Bundle:
 
     @cached_property
     def public_keys(self) -> dict[str, bytes]:
-        """Every public key that a certificate or CSR has, by the SHA-256 of its SubjectPublicKeyInfo."""
-        return {sha256(each.spki): each.spki for each in self.signed if each.spki}
+        """Every public key of a certificate, a CSR or a challenge, by the SHA-256 of its SPKI."""
+        bare = [data for path, data in self.files.items() if re.fullmatch(r"challenges/[^/]+\.spki", path)]
+        return {sha256(spki): spki for spki in [*bare, *(each.spki for each in self.signed)] if spki}
 
     @cached_property
     def signatures(self) -> list[dict[str, Any]]:
@@ -597,14 +622,14 @@ class Bundle:
         (self.work / name).write_bytes(data)
         return name
 
-    def verifies(self, spki: bytes, algorithm: bytes, message: bytes, signature: bytes) -> bool:
-        """Whether a signature is one, as openssl judges."""
+    def verifies(self, spki: bytes, algorithm: bytes | str, message: bytes, signature: bytes) -> bool:
+        """Whether a signature is one, as openssl judges; the algorithm in DER, or as transcripts call it."""
         key = self.put("key.der", spki)
         files = self.put("message", message), self.put("signature", signature)
         pem = self.run("openssl", "pkey", "-pubin", "-inform", "DER", "-in", key, "-out", "key.pem")
         if pem.returncode:
             raise CannotTell("openssl cannot read a public key of this bundle")
-        options = algorithm_options(algorithm)
+        options = (mechanism_options if isinstance(algorithm, str) else algorithm_options)(algorithm)
         command = ["dgst", *options, "-verify", "key.pem", "-signature", files[1], files[0]]
         if not options:
             command = ["pkeyutl", "-verify", "-pubin", "-inkey", "key.pem", "-rawin", "-in", files[0]]
@@ -875,10 +900,11 @@ def was_interrupted(b: Bundle, path: str) -> bool:
 
 def check_signatures(b: Bundle) -> Iterator[str]:
     """Every gate signature, by ssh-keygen; and what that does not tell: touch, PIN, where the key is kept."""
-    b.put("allowed-signers", b.allowed_signers)
     for gate in b.gates:
         says = gate.says
-        own = [key for key in b.keys if key.blob == gate.seal.key and key.person == says["person"]]
+        keys = b.candidates(gate) if says["gate"] == "candidate" else b.keys
+        b.put("allowed-signers", signers_file(keys, b.mode, b.namespace))
+        own = [key for key in keys if key.blob == gate.seal.key and key.person == says["person"]]
         wrong_use = own and (b.mode, own[0].use) == ("production", "rehearsal")
         if not own or wrong_use or own[0].valid_until < says["time"]:
             yield f"{gate.path}.sig: it is not by a key that {says['person']} may use here at that time"
@@ -956,6 +982,8 @@ def check_quorums(b: Bundle) -> Iterator[str]:
         if kind in ("open", "approve", "close") and step.get("do") != f"gate.{kind}":
             yield f"{gate.path}: script.toml has no such gate at step {gate.says['step']}"
         about = f"tbs/{step.get('subject')}.tbs"
+        if step.get("paper"):
+            about = f"papers/{step['paper']}.{gate.says['subject'].rpartition('.')[2]}"
         if kind == "approve" and gate.says["subject"] != about:
             yield f"{gate.path}: it approves {gate.says['subject']} where script.toml has {about}"
     yield from resume_problems(b, [gate for gate in b.gates if gate.says["gate"] == "open"], done)
@@ -980,7 +1008,7 @@ def resume_problems(b: Bundle, opens: list[Gate], done: dict[str, int]) -> Itera
 def check_persons(b: Bundle) -> Iterator[str]:
     """Nobody has two roles that must be apart; everybody is in the group of his role."""
     names = {person["id"]: person["name"] for person in b.roster["persons"]}
-    acting = signed_by(b.gates)
+    acting = signed_by([gate for gate in b.gates if gate.says["gate"] != "candidate"])
     for role, person, name in b.closing.people:
         acting.setdefault(role, set()).add(person)
         if names.get(person) != name:
@@ -1021,7 +1049,8 @@ def check_closing(b: Bundle) -> Iterator[str]:
     closes = [gate for gate in b.gates if gate.seq > head]
     for role, person in sorted(present - {(gate.says["role"], gate.says["person"]) for gate in closes}):
         yield f"closing.txt: {person} ({role}) was there and did not sign it"
-    for role, person in sorted({(gate.says["role"], gate.says["person"]) for gate in b.gates} - present):
+    signers = [gate.says for gate in b.gates if gate.says["gate"] != "candidate"]
+    for role, person in sorted({(says["role"], says["person"]) for says in signers} - present):
         yield f"closing.txt: it leaves out {person}, who signed as {role}"
     wanted = next(iter(reversed(b.steps.values()))).get("sign_by", [])
     for role in lacking(b, wanted, closes) if says["outcome"] in GOOD else ():
@@ -1041,6 +1070,28 @@ def outcome_problems(b: Bundle) -> Iterator[str]:
     touched = any(line["data"].get("effect") == "once" for line in b.events("begin"))
     if outcome == "aborted-clean" and touched:
         yield "closing.txt: the outcome aborted-clean of a ceremony in which a token was asked for something"
+
+
+def check_next_roster(b: Bundle) -> Iterator[str]:
+    """A new roster follows the one in force, and whoever has a new key in it signed over it with that key."""
+    for line in b.events("done"):
+        step = b.steps[line["step"]]
+        if step.get("do") != "roster.prove":
+            continue
+        path = f"papers/{step['roster']}.json"
+        new = read_json(b.file(path), path)
+        follows = (b.roster["sequence"] + 1, sha256(b.file("roster.json")), b.roster["domain"])
+        if (new.get("sequence"), new.get("previous"), new.get("domain")) != follows:
+            yield f"{path}: it does not follow roster.json"
+        proven = {
+            (gate.says["person"], gate.seal.key)
+            for gate in b.gates
+            if gate.says["gate"] == "candidate" and gate.says["subject-sha256"] == sha256(b.file(path))
+        }
+        added = {(key.person, key.blob) for key in roster_keys(new, path)}
+        added -= {(key.person, key.blob) for key in b.keys}
+        for person, _ in sorted(added - proven):
+            yield f"{path}: {person} has not proven possession of a new key"
 
 
 STRONG = {"private": True, "sensitive": True, "always_sensitive": True, "local": True}
@@ -1081,18 +1132,44 @@ def check_hsm_signatures(b: Bundle) -> Iterator[str]:
         if wanted and not lacking(b, wanted, gates) and all(gate.says["gate"] == "approve" for gate in gates):
             approved.setdefault(subject, seq)
     for line in b.signatures:
+        if b.steps[line["step"]].get("do") in CHALLENGING:
+            yield from challenge_problems(b, line)
+            continue
         if approved.get(line["data"]["input_sha256"], line["seq"]) >= line["seq"]:
             where, path = f"transcript.jsonl line {line['seq']}", line["data"].get("input")
             yield f"{where}: the HSM signed {path} before a quorum had approved these bytes"
         yield from signature_problems(b, line)
     done = {line["step"] for line in b.events("done")}
-    counted = sorted(line["step"] for line in b.signatures if line["step"] in done)
+    signing = [line["step"] for line in b.signatures if line["data"].get("released") is not False]
+    counted = sorted(step for step in signing if step in done)
     steps = [step for step in sorted(done) if b.steps[step].get("do") in SIGNING]
     if counted != steps:
         yield f"transcript.jsonl: the HSM signed {len(counted)} times in {len(steps)} steps that sign"
 
 
 SIGNING = {"document.sign"}
+CHALLENGING = {"key.backup", "key.restore"}
+CHALLENGE_TITLE = b"sealkeeper ceremony challenge v1\n"
+
+
+def challenge_problems(b: Bundle, line: dict[str, Any]) -> Iterator[str]:
+    """A restored key proves itself over a text that is nothing else; the signature is never released."""
+    where, data = f"transcript.jsonl line {line['seq']}", line["data"]
+    path = f"challenges/{line['step']}.txt"
+    message = b.file(path)
+    if (
+        data.get("input") != path
+        or data.get("released") is not False
+        or data["input_sha256"] != sha256(message)
+    ):
+        yield f"{where}: it is not a signature of the challenge {path}"
+    if not message.startswith(CHALLENGE_TITLE):
+        yield f"{path}: it is not a challenge"
+    spki = b.public_keys.get(str(data.get("key_spki_sha256")))
+    if spki is None:
+        raise CannotTell(f"{where}: the public key that signed {path} is not in the bundle")
+    if not b.verifies(spki, str(data.get("mechanism")), message, bytes.fromhex(data["output"])):
+        yield f"{where}: its output is not a signature of {path}"
 
 
 def signature_problems(b: Bundle, line: dict[str, Any]) -> Iterator[str]:
@@ -1231,6 +1308,7 @@ CHECKS: tuple[tuple[str, Callable[[Bundle], Iterator[str]]], ...] = (
     ("the signatures of the people are theirs", check_signatures),
     ("quorums of distinct persons", check_quorums),
     ("persons keep to their roles", check_persons),
+    ("a new roster follows the old one, and its new keys are proven", check_next_roster),
     ("the close covers everything and everyone signed it", check_closing),
     ("keys were made in tokens and could never leave them", check_keys),
     ("the HSM signed exactly what was approved", check_hsm_signatures),

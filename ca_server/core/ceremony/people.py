@@ -41,7 +41,7 @@ def check_signature(text: bytes, armoured: bytes, roster: Roster, mode: Mode, mo
     return _check(statement, text, armoured, (roster, roster.namespace(mode)), mode, moment)
 
 
-def _check(  # noqa: PLR0913 - text, signature, and what they are held against
+def _check(
     statement: Statement,
     text: bytes,
     armoured: bytes,
