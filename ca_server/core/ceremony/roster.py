@@ -9,7 +9,7 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -193,15 +193,6 @@ def parse_roster(data: bytes) -> Roster:
 def usable_keys(person: Person, mode: Mode, moment: datetime) -> tuple[RosterKey, ...]:
     """The keys with which a person may sign in this mode at this moment."""
     return tuple(key for key in person.keys if key.fits(mode) and not key.is_expired(moment))
-
-
-def who_can_sign(roster: Roster, mode: Mode, moment: datetime) -> Roster:
-    """The roster with only those in its groups who can sign now: a quorum without keys is out of reach."""
-    able = {person.id for person in roster.persons.values() if usable_keys(person, mode, moment)}
-    groups = {
-        group: tuple(each for each in members if each in able) for group, members in roster.groups.items()
-    }
-    return replace(roster, groups=groups)
 
 
 def allowed_signers(roster: Roster, mode: Mode) -> bytes:

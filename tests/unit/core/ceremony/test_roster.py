@@ -197,15 +197,6 @@ def test_no_key_of_a_roster_steers_the_terminal_that_shows_it():
     assert caught.value.violations[0].pointer == "/\x1b[2J\n"
 
 
-def test_who_can_sign_is_whoever_has_a_key_for_it():
-    practice = person_entry("eve", key_entry(software_key()))
-    roster = parse_roster(roster_bytes(*PERSONS, practice))
-    assert who_can_sign(roster, "rehearsal", LAST).groups == {"green": ("ada", "bob", "eve")}
-    assert who_can_sign(roster, "production", LAST).groups == {"green": ("ada", "bob")}
-    assert who_can_sign(roster, "rehearsal", OVER).groups == {"green": ()}
-    assert who_can_sign(roster, "production", LAST).persons == roster.persons
-
-
 def test_which_keys_may_sign_when():
     roster = parse_roster(roster_bytes(*PERSONS))
     ada = roster.person("ada")
