@@ -12,13 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ca_server.core.ceremony import roster as module
 from ca_server.core.ceremony.demands import RoleName
-from ca_server.core.ceremony.roster import (
-    allowed_signers,
-    check_successor,
-    parse_roster,
-    usable_keys,
-    who_can_sign,
-)
+from ca_server.core.ceremony.roster import allowed_signers, check_successor, parse_roster, usable_keys
 from ca_server.core.errors import CaError, Kind
 from tests.fixtures.rosters import key_entry, person_entry, roster_bytes, roster_document, software_key
 from tests.fixtures.ssh_signatures import SoftwareKey, TokenKey
