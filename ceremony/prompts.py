@@ -57,9 +57,11 @@ class AtTerminal:
 
     def answer(self, question: Question) -> str:
         """What is answered, asked again until it has the form that the question wants."""
-        self._display.say(question.words)
+        self._display.say(f"{question.words} (such as {question.example})")
         while not re.fullmatch(question.pattern, typed := self._keyboard.ask(question.name)):
-            self._display.say(f"That does not have the form of an answer, such as: {question.example}")
+            self._display.say(
+                f"That does not have the form of an answer, which is such as {question.example}."
+            )
         return typed
 
     def confirm(self, words: str) -> None:

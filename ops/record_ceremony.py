@@ -22,7 +22,7 @@ from rich.text import Text
 COLUMNS = 80
 SECONDS = 60
 SEALKEEPER = str(Path(sys.executable).with_name("sealkeeper"))
-QUESTION = r"\[[^\]\n]+\]: (\x1b\[0m)?$"
+CONFIRMATION, QUESTION = r"Type yes when this is so: ", r"\[[^\]\n]+\]: (\x1b\[0m)?$"
 TITLE = "A rehearsal at the terminal"
 DESCRIPTION = (
     "The plan with the digest of its script as hexadecimal digits and as words; a gate, at which officers "
@@ -73,7 +73,7 @@ TEMPLATE = """\
 
 
 def hold(directory: Path) -> str:
-    """What a whole rehearsal by hand shows; every question is answered by ENTER, which takes the default."""
+    """What a whole rehearsal by hand shows; ENTER takes each question's default."""
     script = directory / "script.toml"
     script.write_bytes(subprocess.check_output([SEALKEEPER, "ceremony", "script"]))
     arguments = ["ceremony", "rehearse", str(script), "--directory", str(directory / "room"), "--by-hand"]
@@ -84,8 +84,8 @@ def hold(directory: Path) -> str:
         SEALKEEPER, arguments, encoding="utf-8", dimensions=(50, COLUMNS), timeout=SECONDS, env=environment
     )
     terminal.logfile_read = session
-    while terminal.expect([QUESTION, pexpect.EOF]) == 0:
-        terminal.sendline("")
+    while (asked := terminal.expect([CONFIRMATION, QUESTION, pexpect.EOF])) != 2:
+        terminal.sendline(("yes", "")[asked])
     terminal.close()
     if terminal.exitstatus != 0:
         sys.exit(f"the rehearsal failed:\n{session.getvalue()[-2000:]}")

@@ -245,9 +245,9 @@ def test_an_empty_line_ends_a_shorter_share(desk):
 
 def test_an_answer_has_the_form_that_is_wanted(desk):
     terminal = desk.ask("answer")
-    terminal.expect_exact("Which number is on the bag?")
+    terminal.expect_exact("Which number is on the bag? (such as B-0117)")
     terminal.sendline("117")
-    terminal.expect_exact("such as: B-0117")
+    terminal.expect_exact("which is such as B-0117.")
     terminal.sendline("B-0118")
     assert desk.result(terminal) == {"answer": "B-0118"}
 
