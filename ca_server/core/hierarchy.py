@@ -230,8 +230,9 @@ def _require_whole(above: _Known, responders: tuple[tuple[ResponderEntry, x509.C
     manifest = above.bundle.manifest
     roots = {name for name, each in above.own.items() if each.entry.role == "root"}
     issuing = above.own.keys() - roots
-    if len(roots) != 1 or any(above.own[name].entry.key_uri is None for name in issuing):
-        raise bad_bundle("BUNDLE-CHAIN", "it does not have exactly one root, or not the key of all below it")
+    made = [above.bundle.uri_of(each.spki_sha256) for each in above.own.values()]
+    if len(roots) != 1 or None in made:
+        raise bad_bundle("BUNDLE-CHAIN", "it does not have exactly one root, or not every authority's key")
     if sorted(each.authority for each, _ in responders) != sorted(issuing):
         raise bad_bundle("BUNDLE-RESPONDER", "it does not have one responder for each issuing authority")
     if manifest.log is None or manifest.api_server is None:
