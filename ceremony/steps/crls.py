@@ -106,7 +106,7 @@ def _builder(
         detail = f"the CRL's time, {period}, is not inside the validity of '{profile.issuer}'"
         raise refuse(Kind.POLICY_REFUSED, "CEREMONY-CRL-LIFETIME", detail)
     previous = _previous(room, profile, issuer, now)
-    number = crl_number(previous) + 1 if previous else 1
+    number = 1 if previous is None else crl_number(previous) + 1
     if profile.number not in {None, number}:
         detail = f"the script expects CRL {profile.number}, and the next one is {number}"
         raise refuse(Kind.CONFLICT, "CEREMONY-CRL-NUMBER", detail)
@@ -149,7 +149,7 @@ def _entries(
     previous: x509.CertificateRevocationList | None,
 ) -> list[x509.RevokedCertificate]:
     """Those of the previous CRL, and the new ones; nothing is taken off."""
-    entries = list(previous or ())
+    entries = [] if previous is None else list(previous)
     for each in profile.revoke:
         entry = _entry(room, each, profile, issuer)
         if any(entry.serial_number == known.serial_number for known in entries):
