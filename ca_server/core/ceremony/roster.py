@@ -47,7 +47,7 @@ def _public_key(value: object) -> SSHPublicKey:
     except CaError as error:
         raise broken("CEREMONY-PUBLIC-KEY", error.detail) from error
     if key.line != value:
-        raise broken("CEREMONY-PUBLIC-KEY", "write a public key as its kind and its Base64, and nothing more")
+        raise broken("CEREMONY-PUBLIC-KEY", "leave out what stands after the key's kind and its Base64")
     return key
 
 
