@@ -56,12 +56,13 @@ class AtTerminal:
         return self._shares.ask(person, share_set)
 
     def answer(self, question: Question) -> str:
-        """What is answered, asked again until it has the form that the question wants."""
-        self._display.say(f"{question.words} (such as {question.example})")
+        """What is answered, asked again until it has the form that the question wants.
+
+        The question's example is not shown: it may be what somebody is to find out.
+        """
+        self._display.say(question.words)
         while not re.fullmatch(question.pattern, typed := self._keyboard.ask(question.name)):
-            self._display.say(
-                f"That does not have the form of an answer, which is such as {question.example}."
-            )
+            self._display.say(f"That does not have the form of an answer, which is: {question.pattern}")
         return typed
 
     def confirm(self, words: str) -> None:

@@ -245,11 +245,12 @@ def test_an_empty_line_ends_a_shorter_share(desk):
 
 def test_an_answer_has_the_form_that_is_wanted(desk):
     terminal = desk.ask("answer")
-    terminal.expect_exact("Which number is on the bag? (such as B-0117)")
+    terminal.expect_exact("Which number is on the bag?")
     terminal.sendline("117")
-    terminal.expect_exact("which is such as B-0117.")
+    terminal.expect_exact(r"which is: [A-Z]-\d{4}")
     terminal.sendline("B-0118")
     assert desk.result(terminal) == {"answer": "B-0118"}
+    assert "B-0117" not in desk.recording
 
 
 def test_only_yes_confirms(desk):
