@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 try:
     import tomllib
@@ -1049,12 +1050,30 @@ def check_closing(b: Bundle) -> Iterator[str]:
     closes = [gate for gate in b.gates if gate.seq > head]
     for role, person in sorted(present - {(gate.says["role"], gate.says["person"]) for gate in closes}):
         yield f"closing.txt: {person} ({role}) was there and did not sign it"
-    signers = [gate.says for gate in b.gates if gate.says["gate"] != "candidate"]
-    for role, person in sorted({(says["role"], says["person"]) for says in signers} - present):
-        yield f"closing.txt: it leaves out {person}, who signed as {role}"
+    yield from presence_problems(b, present)
     wanted = next(iter(reversed(b.steps.values()))).get("sign_by", [])
     for role in lacking(b, wanted, closes) if says["outcome"] in GOOD else ():
         yield f"closing.txt: it was closed without the quorum of {role}"
+
+
+def presence_problems(b: Bundle, present: set[tuple[str, str]]) -> Iterator[str]:
+    """Who signs anything has signed the opening or the last resume; these are the people of closing.txt."""
+    there: set[tuple[str, str]] = set()
+    gates = {gate.seq: gate for gate in b.gates}
+    for line in b.events("resume", "gate"):
+        if line["event"] == "resume":
+            there.clear()
+            continue
+        gate = gates[line["seq"]]
+        signer = gate.says["role"], gate.says["person"]
+        if gate.says["gate"] in ("open", "resume"):
+            there.add(signer)
+        elif gate.says["gate"] != "candidate" and signer not in there:
+            yield f"{gate.path}: {signer[1]} had not signed the opening or the last resume as {signer[0]}"
+    for role, person in sorted(there - present):
+        yield f"closing.txt: it leaves out {person}, who was there as {role}"
+    for role, person in sorted(present - there):
+        yield f"closing.txt: it names {person}, who was not there as {role}"
 
 
 def outcome_problems(b: Bundle) -> Iterator[str]:
@@ -1122,6 +1141,67 @@ def check_keys(b: Bundle) -> Iterator[str]:
             yield f"keys.json: key {label} lies in a token that is not one for a {b.mode}"
     for digest, line in sorted(told.items()):
         yield f"keys.json: the key {digest} of transcript.jsonl line {line['seq']} is missing"
+
+
+def check_inventories(b: Bundle) -> Iterator[str]:
+    """Between two inventories of a device exactly the objects came and went that the script allows."""
+    seen: dict[str, list[Any]] = {}
+    labels = {alias: key["label"] for alias, key in b.script.get("keys", {}).items()}
+    made = {(key["label"], key["id"]) for key in read_json(b.file("keys.json"), "keys.json")}
+    for step in dict.fromkeys(line["step"] for line in b.events("done")):
+        script = b.steps[step]
+        if script.get("do") != "hsm.inventory":
+            continue
+        path = f"evidence/{step}.json"
+        found = read_json(b.file(path), path)
+        before = seen.get(script["hsm"], found)
+        seen[script["hsm"]] = found
+        if len(found) != script.get("objects", len(found)):
+            yield f"{path}: {len(found)} objects where script.toml has {script['objects']}"
+        came = [each for each in found if each not in before]
+        gone = [each["label"] for each in before if each not in found]
+        wanted = [sorted(labels[alias] for alias in script.get(name, [])) for name in ("added", "removed")]
+        if before is not found and [sorted(each["label"] for each in came), sorted(gone)] != wanted:
+            yield f"{path}: other objects came or went than script.toml allows"
+        for each in came:
+            if (each["label"], each["id"]) not in made:
+                yield f"{path}: {each['label']} is new, and keys.json does not have it"
+
+
+def key_uri(key: dict[str, Any]) -> str:
+    """Where a key is (RFC 7512 2.3), as the manifest names it."""
+    token, label = quote(key["token"]["label"], safe=""), quote(key["label"], safe="")
+    octets = re.sub("..", lambda pair: "%" + pair[0].upper(), key["id"])
+    return f"pkcs11:token={token};object={label};id={octets};type=private"
+
+
+def check_manifest(b: Bundle) -> Iterator[str]:
+    """What a server would install is all that was made, each under the key that it was made for."""
+    manifest = read_json(b.file("manifest.json"), "manifest.json")
+    keys = {key_uri(key): key["spki_sha256"] for key in read_json(b.file("keys.json"), "keys.json")}
+    certified = [*manifest["authorities"], *manifest["responders"]]
+    named = {each["certificate"] for each in certified}
+    named |= {each["path"] for each in [*manifest["certificates"], *manifest["crls"]]}
+    rooms = ("authorities/", "certificates/", "crls/", "responders/")
+    for path in sorted(named ^ {path for path in b.files if path.startswith(rooms)}):
+        yield f"{path}: it is in manifest.json or in the bundle, and not in both"
+    own = {each.path: sha256(each.spki) for each in b.signed if each.kind == "certificate"}
+    for each in certified:
+        if each["key_uri"] is not None and keys.get(each["key_uri"]) != own.get(each["certificate"], "-"):
+            yield f"manifest.json: the key that it gives for {each['certificate']} is another's"
+    log = manifest["log"]
+    if log is not None and keys.get(log["key_uri"], "-") not in verifier_key(log["origin"], log["vkey"]):
+        yield "manifest.json: the log's verifier key is not that of its key in keys.json"
+
+
+def verifier_key(origin: str, vkey: str) -> list[str]:
+    """The SHA-256 of the SPKI in a C2SP verifier key, Ed25519 or ECDSA; none if it is not of this name."""
+    name, number, text = vkey.split("+", 2)
+    body = base64.b64decode(text, validate=True)
+    ed25519 = body[:1] == b"\x01"
+    spki = bytes.fromhex("302a300506032b6570032100") + body[1:] if ed25519 else body[1:]
+    ours = sha256(name.encode() + b"\n" + body) if ed25519 else sha256(spki)
+    return [sha256(spki)] if name == origin and ours[:8] == number else []
 
 
 def check_hsm_signatures(b: Bundle) -> Iterator[str]:
@@ -1311,9 +1391,11 @@ CHECKS: tuple[tuple[str, Callable[[Bundle], Iterator[str]]], ...] = (
     ("a new roster follows the old one, and its new keys are proven", check_next_roster),
     ("the close covers everything and everyone signed it", check_closing),
     ("keys were made in tokens and could never leave them", check_keys),
+    ("devices hold what the script lets them hold", check_inventories),
     ("the HSM signed exactly what was approved", check_hsm_signatures),
     ("certificates, CRLs and CSRs come from these signatures", check_products),
     ("rehearsal and production are kept apart", check_mode),
+    ("the manifest names what was made", check_manifest),
     ("certificates chain to a root", check_chains),
     ("CRLs are their issuers', in sequence", check_crls),
 )

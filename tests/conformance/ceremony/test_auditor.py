@@ -29,6 +29,8 @@ KEYS = "keys were made in tokens and could never leave them"
 PERSONS = "persons keep to their roles"
 PRODUCTS = "certificates, CRLs and CSRs come from these signatures"
 CHAINED = "certificates chain to a root"
+MANIFEST = "the manifest names what was made"
+DEVICES = "devices hold what the script lets them hold"
 MODE = "rehearsal and production are kept apart"
 ARCHIVE = "the archive is in its one spelling"
 STATEMENTS = "statements say what the transcript says, each once"
@@ -137,9 +139,15 @@ class Aborted(Ceremony):
 
     def sign(self, name, document):
         self.begin(f"{name}-sign", tbs_sha256=digest(document.tbs))
-        self.line(
-            "stopped", {"failure": "F0", "rule_ids": ["CEREMONY-ABORTED"], "detail": "-"}, f"{name}-sign"
-        )
+        self.stop("CEREMONY-ABORTED", f"{name}-sign")
+
+
+class Relieved(Resumed):
+    """Bob left and Gil came, who signed the resumption; Bob is not there at the close."""
+
+    def resume(self):
+        self.signers = {**Ceremony.signers, "key-officer": ["ada", "gil"]}
+        super().resume()
 
 
 class ClosedAnew(Ceremony):
@@ -160,7 +168,7 @@ class ClosedAnew(Ceremony):
         super().begin(step, effect, 1 + (step == "close" and self.deviations), **intent)
 
 
-@pytest.mark.parametrize("ceremony", [Deviated, Resumed, Paused, Aborted, ClosedAnew])
+@pytest.mark.parametrize("ceremony", [Deviated, Resumed, Paused, Relieved, Aborted, ClosedAnew])
 def test_an_honest_bundle_of_an_eventful_day_is_good(officers, judge, ceremony):
     assert judge(ceremony(officers).hold()) == []
 
@@ -519,6 +527,31 @@ class OtherIntent(Ceremony):
             self.lines.append(canonical(line))
 
 
+class Stranger(Ceremony):
+    """Gil had not been there when the ceremony was opened."""
+
+    def approve(self, name):
+        self.signers = {**Ceremony.signers, "key-officer": ["ada", "gil"]}
+        super().approve(name)
+        self.signers = Ceremony.signers
+
+
+class OtherInstalledKey(Ceremony):
+    def manifest(self, keys):
+        return super().manifest([keys[1], keys[0]])
+
+
+class ForgottenProduct(Ceremony):
+    def manifest(self, keys):
+        return {**super().manifest(keys), "crls": []}
+
+
+class UnknownObject(Ceremony):
+    def inventory(self, step, keys):
+        other = {"id": "00" * 16, "label": "other", "type": "rsa-2048"}
+        super().inventory(step, [*keys, other] if step == "after" else keys)
+
+
 class ResumedAlone(Ceremony):
     def deviate(self):
         self.line("resume", {"found": {}})
@@ -565,6 +598,10 @@ def but_ada(value, others):
         pytest.param(AfterStop, CLOSE, "of a ceremony that had stopped", id="CompletedAfterStop"),
         pytest.param(NotPresentAtClose, CLOSE, "eve .* was there and did not sign it", id="NotPresent"),
         pytest.param(OtherIntent, GRAMMAR, "intent_sha256", id="OtherIntent"),
+        pytest.param(Stranger, CLOSE, "gil had not signed the opening", id="Stranger"),
+        pytest.param(OtherInstalledKey, MANIFEST, "authorities/issuing.cer is another's", id="OtherKey"),
+        pytest.param(ForgottenProduct, MANIFEST, "crls/root.crl", id="ForgottenProduct"),
+        pytest.param(UnknownObject, DEVICES, "evidence/after.json: other objects", id="UnknownObject"),
         pytest.param(ResumedAlone, QUORUMS, "resumed without the quorum of administrator", id="ResumedAlone"),
         lie("WeakKey", KEYS, "extractable is True", attributes={"extractable": True}),
         lie("SoftwareKey", KEYS, "local is False", attributes={"local": False}),
