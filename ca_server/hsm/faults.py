@@ -52,8 +52,10 @@ REFUSED = frozenset(
         "DomainParamsInvalid",
         "FunctionNotSupported",
         "FunctionRejected",
+        "KeyNotWrappable",
         "KeySizeRange",
         "KeyTypeInconsistent",
+        "KeyUnextractable",
         "MechanismInvalid",
         "MechanismParamInvalid",
         "RandomNoRNG",
@@ -61,6 +63,11 @@ REFUSED = frozenset(
         "TemplateIncomplete",
         "TemplateInconsistent",
         "TokenWriteProtected",
+        "WrappedKeyInvalid",
+        "WrappedKeyLenRange",
+        "WrappingKeyHandleInvalid",
+        "WrappingKeySizeRange",
+        "WrappingKeyTypeInconsistent",
     }
 )
 # Return values that python-pkcs11 0.10.1 gives no class of their own, by its words for them.

@@ -17,7 +17,8 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -125,6 +126,57 @@ class Library:
         self.check_caller()
         return tuple(sorted(token.label for token in self._tokens()))
 
+    @contextmanager
+    def alone(self) -> Iterator[tuple[pkcs11.Slot, ...]]:
+        """The slots with a token, initialised or not, while this process has no session with any.
+
+        The module is started anew before, since a login that failed leaves a session behind, and finalised
+        after.
+
+        Raises:
+            HsmRefused: a token of the module is open in this process.
+            HsmUnavailable: the module does not start.
+        """
+        self.check_caller()
+        self._demand_closed(self._logins)
+        try:
+            self._start()
+            yield tuple(self._module.get_slots(token_present=True))
+        finally:
+            self.close()
+
+    @contextmanager
+    def visit(
+        self, token: str, *, user_pin: str | None = None, so_pin: str | None = None
+    ) -> Iterator[pkcs11.Session]:
+        """A session in which the user or the security officer alone is logged in, for a moment.
+
+        Raises:
+            HsmRefused: the token is open in this process, or refused the PIN, which is tried once.
+            HsmUnavailable: the token is not there, or the module does not start.
+        """
+        self.check_caller()
+        self._demand_closed(self._logins.keys() & {token})
+        try:
+            if not self._logins:
+                self._start()
+            try:
+                session = self._named(token).open(
+                    rw=True, user_pin=user_pin, so_pin=so_pin, attribute_mapper=_MAPPER
+                )
+            except _PIN_REFUSALS as error:
+                raise HsmRefused(f"the token {token} refused the PIN ({type(error).__name__})") from error
+            except pkcs11.NoSuchToken as error:
+                raise HsmUnavailable(self._absence(token)) from error
+            except pkcs11.PKCS11Error as error:
+                raise HsmUnavailable(f"no session with the token {token} ({type(error).__name__})") from error
+            try:
+                yield session
+            finally:
+                _close_session(session)
+        finally:
+            self.close_when_idle()
+
     def close(self) -> None:
         """Finalise the module; every session and key handle of it ends here."""
         self.check_caller()
@@ -146,19 +198,40 @@ class Library:
         _finalize(self._module)
         self._module.initialize()
 
-    def _open(self, label: str, pin: str) -> pkcs11.Session:
+    def _start(self) -> None:
+        """Start the module anew, with the same patience as `connect`."""
+        failure: Exception | None = None
+        for pause in _START_PAUSES:
+            try:
+                _pause(pause)
+                self._restart()
+            except pkcs11.PKCS11Error as error:
+                failure = error
+            else:
+                return
+        raise HsmUnavailable(f"the module {self.path.name} does not start") from failure
+
+    def _demand_closed(self, opened: Collection[str]) -> None:
+        if opened:
+            raise HsmRefused(f"close {', '.join(sorted(opened))} first: this process is logged in")
+
+    def _named(self, label: str) -> pkcs11.Token:
         found = [token for token in self._tokens() if token.label == label]
         if len(found) > 1:
             raise HsmRefused(f"{len(found)} tokens have the label {label}; it must name one")
         if not found:
             raise pkcs11.NoSuchToken(label)
+        return found[0]
+
+    def _open(self, label: str, pin: str) -> pkcs11.Session:
+        found = self._named(label)
         login = self._logins.get(label)
         if login is None:
-            login = _Login(found[0].open(rw=True, user_pin=pin, attribute_mapper=_MAPPER), pin)
+            login = _Login(found.open(rw=True, user_pin=pin, attribute_mapper=_MAPPER), pin)
             self._logins[label] = login
         elif not hmac.compare_digest(login.pin.encode(), pin.encode()):
             raise HsmRefused(f"the token {label} is open in this process with another PIN")
-        session: pkcs11.Session = found[0].open(rw=True, attribute_mapper=_MAPPER)
+        session: pkcs11.Session = found.open(rw=True, attribute_mapper=_MAPPER)
         login.holders += 1
         return session
 
@@ -217,6 +290,7 @@ class _Mapper(AttributeMapper):
         label, key_type = pkcs11.Attribute.LABEL, pkcs11.Attribute.KEY_TYPE
         self.register_handler(label, str.encode, lambda data: data.decode("utf-8", "replace"))
         self.register_handler(key_type, *handle_ulong)
+        self.register_handler(pkcs11.Attribute.CLASS, *handle_ulong)
 
 
 _MAPPER = _Mapper()

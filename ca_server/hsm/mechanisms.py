@@ -15,6 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ca_server.core.signatures import Digest, KeyType, PublicKey, SignatureAlgorithm
 from ca_server.hsm.port import HsmRefused
@@ -34,6 +35,24 @@ PRIVATE_TEMPLATE: Mapping[str, bool] = {
     "UNWRAP": False,
     "DERIVE": False,
 }
+# The same for a key that a backup is made of: it leaves as a wrapped blob, under a trusted key alone.
+WRAPPABLE_TEMPLATE: Mapping[str, bool] = {**PRIVATE_TEMPLATE, "EXTRACTABLE": True, "WRAP_WITH_TRUSTED": True}
+# A wrapping key, made of octets that are split; it does nothing but wrap and unwrap. Its private flag is
+# false: what a security officer makes or marks as trusted is public in PKCS#11, since they see no other.
+WRAPPING_TEMPLATE: Mapping[str, bool] = {
+    "TOKEN": True,
+    "PRIVATE": False,
+    "SENSITIVE": True,
+    "EXTRACTABLE": False,
+    "TRUSTED": True,
+    "WRAP": True,
+    "UNWRAP": True,
+    "ENCRYPT": False,
+    "DECRYPT": False,
+    "SIGN": False,
+    "VERIFY": False,
+    "DERIVE": False,
+}
 PUBLIC_TEMPLATE: Mapping[str, bool] = {
     "TOKEN": True,
     "PRIVATE": False,
@@ -44,6 +63,8 @@ PUBLIC_TEMPLATE: Mapping[str, bool] = {
 }
 # What the token itself vouches for after generation (PKCS#11 v3.1 §4.9, table 26).
 VOUCHED: Mapping[str, bool] = {"ALWAYS_SENSITIVE": True, "NEVER_EXTRACTABLE": True, "LOCAL": True}
+WRAPPABLE_VOUCHED: Mapping[str, bool] = {**VOUCHED, "NEVER_EXTRACTABLE": False}
+SEALED: Mapping[str, bool] = {**PRIVATE_TEMPLATE, **VOUCHED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +133,16 @@ def generation(key_type: KeyType) -> Generation:
     return Generation("EC_EDWARDS", "EC_EDWARDS_KEY_PAIR_GEN", parameters={"EC_PARAMS": _ED25519_OID})
 
 
+def demand_wrappable(key_type: KeyType) -> None:
+    """Refuse a type that is not wrapped everywhere: SoftHSM 2.6.1 wraps no Ed25519 key.
+
+    Raises:
+        HsmRefused: the type is neither EC nor RSA.
+    """
+    if key_type not in _CURVES and key_type not in _RSA_LENGTHS:
+        raise HsmRefused(f"a key of type {key_type} is not backed up by wrapping; EC and RSA keys are")
+
+
 def signing(key_type: KeyType, algorithm: SignatureAlgorithm) -> Signing:
     """How a key of this type signs with this algorithm.
 
@@ -143,12 +174,11 @@ def ecdsa_der(raw: bytes) -> bytes:
     return encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
 
 
-def weaknesses(attributes: Attributes) -> tuple[str, ...]:
-    """The attributes of a private key that came back weaker than a signing key's must be, by name.
+def weaknesses(attributes: Attributes, wanted: Mapping[str, bool] = SEALED) -> tuple[str, ...]:
+    """The attributes that came back other than wanted, by name; a key that signs and never leaves is wanted.
 
     An attribute that the token does not have counts as weak where it must be true.
     """
-    wanted = {**PRIVATE_TEMPLATE, **VOUCHED}
     return tuple(name for name, value in wanted.items() if bool(attributes.get(name, False)) is not value)
 
 
@@ -165,6 +195,27 @@ def public_key_of(kind: str, attributes: Attributes) -> PublicKey | None:
         return reader(attributes)
     except (KeyError, TypeError, ValueError, UnsupportedAlgorithm):
         return None
+
+
+def public_attributes(public_key: PublicKey) -> tuple[KeyKind, Mapping[str, bytes]]:
+    """The kind and the attributes of an EC or RSA public key, for a token that has only its private half.
+
+    Raises:
+        HsmRefused: a key of another kind, or on another curve.
+    """
+    if isinstance(public_key, rsa.RSAPublicKey):
+        numbers = public_key.public_numbers()
+        return "RSA", {"MODULUS": _big(numbers.n), "PUBLIC_EXPONENT": _big(numbers.e)}
+    if isinstance(public_key, ec.EllipticCurvePublicKey):
+        for curve, oid in _CURVES.values():
+            if curve.name == public_key.curve.name:
+                point = public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+                return "EC", {"EC_PARAMS": oid, "EC_POINT": _octet_string_header(len(point)) + point}
+    raise HsmRefused("only EC and RSA keys are restored from a wrapped blob")
+
+
+def _big(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
 def _octets(attributes: Attributes, name: str) -> bytes:
@@ -208,8 +259,11 @@ def _unwrapped(point: bytes, size: int) -> bytes:
     """A point of known size, bare or in an OCTET STRING; PKCS#11 asks for the wrapping, tokens differ."""
     if len(point) == size:
         return point
-    header = bytes((0x04, size)) if size < 0x80 else bytes((0x04, 0x81, size))
-    return point.removeprefix(header)
+    return point.removeprefix(_octet_string_header(size))
+
+
+def _octet_string_header(size: int) -> bytes:
+    return bytes((0x04, size)) if size < 0x80 else bytes((0x04, 0x81, size))
 
 
 _READERS: Mapping[str, Callable[[Attributes], PublicKey | None]] = {

@@ -29,12 +29,14 @@ PrivateKey = Any
 _READ_BACK = (
     *mechanisms.PRIVATE_TEMPLATE,
     *mechanisms.VOUCHED,
-    *("LABEL", "ID", "KEY_TYPE", "MODULUS", "PUBLIC_EXPONENT"),
+    *("LABEL", "ID", "KEY_TYPE", "MODULUS", "PUBLIC_EXPONENT", "WRAP_WITH_TRUSTED"),
 )
-_PUBLIC_PARTS = ("KEY_TYPE", "EC_PARAMS", "EC_POINT", "MODULUS", "PUBLIC_EXPONENT", "PARAMETER_SET", "VALUE")
+PUBLIC_PARTS = ("KEY_TYPE", "EC_PARAMS", "EC_POINT", "MODULUS", "PUBLIC_EXPONENT", "PARAMETER_SET", "VALUE")
 
 
-def _sorted_out(call: Callable[_P, _R]) -> Callable[_P, _R]:
+def sorted_out(call: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Have a call raise a `Fault` where it would raise an error of PKCS#11."""
+
     @wraps(call)
     def wrapped(*arguments: _P.args, **keywords: _P.kwargs) -> _R:
         try:
@@ -45,10 +47,14 @@ def _sorted_out(call: Callable[_P, _R]) -> Callable[_P, _R]:
     return wrapped
 
 
-@_sorted_out
+@sorted_out
 def describe(session: Session) -> TokenRecord:
     """The token as it describes itself."""
-    token = session.token
+    return describe_token(session.token)
+
+
+def describe_token(token: pkcs11.Token) -> TokenRecord:
+    """The same without a session, as of a token that is not initialised."""
     return TokenRecord(
         label=token.label,
         serial=token.serial.decode("utf-8", "replace"),
@@ -59,17 +65,18 @@ def describe(session: Session) -> TokenRecord:
             known.name if isinstance(known, pkcs11.Mechanism) else f"0x{known:08x}"
             for known in token.slot.get_mechanisms()
         ),
+        flags=frozenset(flag.name.lower().replace("_", "-") for flag in token.flags if flag.name),
     )
 
 
-@_sorted_out
+@sorted_out
 def private_keys(session: Session) -> tuple[KeyRecord, ...]:
     """Every private key on the token, ordered by label and id."""
-    records = [_record(session, key) for key in _search(session, ObjectClass.PRIVATE_KEY)]
+    records = [_record(session, key) for key in search(session, ObjectClass.PRIVATE_KEY)]
     return tuple(sorted(records, key=lambda record: (record.label, record.key_id)))
 
 
-@_sorted_out
+@sorted_out
 def find(session: Session, label: str | None, key_id: bytes | None) -> PrivateKey:
     """The one private key with this label, id or both.
 
@@ -77,7 +84,7 @@ def find(session: Session, label: str | None, key_id: bytes | None) -> PrivateKe
         KeyAbsent: there is none.
         HsmRefused: there are several, or it does not sign.
     """
-    found = _search(session, ObjectClass.PRIVATE_KEY, label, key_id)
+    found = search(session, ObjectClass.PRIVATE_KEY, label, key_id)
     name = " ".join(filter(None, (label, key_id.hex() if key_id else None)))
     if not found:
         raise KeyAbsent(name)
@@ -88,13 +95,13 @@ def find(session: Session, label: str | None, key_id: bytes | None) -> PrivateKe
     return found[0]
 
 
-@_sorted_out
+@sorted_out
 def record_of(session: Session, key: PrivateKey) -> KeyRecord:
     """A private key as the token describes it, with its public half."""
     return _record(session, key)
 
 
-@_sorted_out
+@sorted_out
 def demand_free(session: Session, label: str, key_id: bytes) -> None:
     """Refuse a label or an id that a key of the token already has.
 
@@ -102,27 +109,33 @@ def demand_free(session: Session, label: str, key_id: bytes) -> None:
         HsmRefused: one of them is taken.
     """
     for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
-        if _search(session, kind, label=label) or _search(session, kind, key_id=key_id):
+        if search(session, kind, label=label) or search(session, kind, key_id=key_id):
             raise HsmRefused(f"the label {label} or the id {key_id.hex()} is taken")
 
 
-@_sorted_out
-def generate(session: Session, plan: mechanisms.Generation, label: str, key_id: bytes) -> KeyRecord:
+@sorted_out
+def generate(
+    session: Session, plan: mechanisms.Generation, label: str, key_id: bytes, *, wrappable: bool = False
+) -> KeyRecord:
     """Make a key pair and read its attributes back.
+
+    A `wrappable` one may leave the token under a wrapping key that its security officer trusts.
 
     Raises:
         HsmRefused: an attribute came back weaker than asked for; the pair is destroyed again.
     """
     names = {Attribute.LABEL: label, Attribute.ID: key_id}
+    wanted = mechanisms.WRAPPABLE_TEMPLATE if wrappable else mechanisms.PRIVATE_TEMPLATE
+    vouched = mechanisms.WRAPPABLE_VOUCHED if wrappable else mechanisms.VOUCHED
     public, private = session.generate_keypair(
         pkcs11.KeyType[plan.kind],
         plan.key_length,
         mechanism=pkcs11.Mechanism[plan.mechanism],
         capabilities=pkcs11.MechanismFlag.SIGN | pkcs11.MechanismFlag.VERIFY,
-        public_template=names | _template(mechanisms.PUBLIC_TEMPLATE) | _template(plan.parameters or {}),
-        private_template=names | _template(mechanisms.PRIVATE_TEMPLATE),
+        public_template=names | template_of(mechanisms.PUBLIC_TEMPLATE) | template_of(plan.parameters or {}),
+        private_template=names | template_of(wanted),
     )
-    weak = mechanisms.weaknesses(_attributes(private, _READ_BACK))
+    weak = mechanisms.weaknesses(attributes_of(private, _READ_BACK), {**wanted, **vouched})
     if weak:
         public.destroy()
         private.destroy()
@@ -130,16 +143,16 @@ def generate(session: Session, plan: mechanisms.Generation, label: str, key_id: 
     return _record(session, private)
 
 
-@_sorted_out
+@sorted_out
 def destroy(session: Session, label: str, key_id: bytes) -> None:
     """Remove a key pair; the public half first, so that a pair of which half is left is still found."""
     private = find(session, label, key_id)
-    for public in _search(session, ObjectClass.PUBLIC_KEY, label, key_id):
+    for public in search(session, ObjectClass.PUBLIC_KEY, label, key_id):
         public.destroy()
     private.destroy()
 
 
-@_sorted_out
+@sorted_out
 def sign(key: PrivateKey, plan: mechanisms.Signing, message: bytes) -> bytes:
     """The token's raw answer over a message that `plan` has prepared."""
     parameters = None
@@ -149,18 +162,21 @@ def sign(key: PrivateKey, plan: mechanisms.Signing, message: bytes) -> bytes:
     return bytes(key.sign(message, mechanism=pkcs11.Mechanism[plan.mechanism], mechanism_param=parameters))
 
 
-@_sorted_out
+@sorted_out
 def random(session: Session, count: int) -> bytes:
     """`count` bytes; python-pkcs11 counts bits."""
     return bytes(session.generate_random(8 * count))
 
 
-def _search(
-    session: Session, kind: ObjectClass, label: str | None = None, key_id: bytes | None = None
+def search(
+    session: Session, kind: ObjectClass | None, label: str | None = None, key_id: bytes | None = None
 ) -> list[Any]:
-    """Objects of one class; a list, since a search that is not read to its end blocks the session."""
-    _touch(session)
-    wanted: dict[Attribute, object] = {Attribute.CLASS: kind}
+    """Objects of one class or of all.
+
+    A list, since a search that is not read to its end blocks the session.
+    """
+    touch(session)
+    wanted: dict[Attribute, object] = {} if kind is None else {Attribute.CLASS: kind}
     if label is not None:
         wanted[Attribute.LABEL] = _text(label)
     if key_id is not None:
@@ -177,15 +193,15 @@ def _text(label: str) -> str:
     return label
 
 
-def _touch(session: Session) -> None:
+def touch(session: Session) -> None:
     """Fail on a dead session before a search does: python-pkcs11 never ends a search that could not begin."""
     with suppress(pkcs11.RandomNoRNG):
         session.generate_random(8)
 
 
 def _record(session: Session, key: PrivateKey) -> KeyRecord:
-    attributes = _attributes(key, _READ_BACK)
-    public_key = _public_half(session, attributes)
+    attributes = attributes_of(key, _READ_BACK)
+    public_key = public_half(session, attributes)
     return KeyRecord(
         label=attributes.get("LABEL", ""),
         key_id=attributes.get("ID", b""),
@@ -197,31 +213,34 @@ def _record(session: Session, key: PrivateKey) -> KeyRecord:
         extractable=attributes.get("EXTRACTABLE", True),
         never_extractable=attributes.get("NEVER_EXTRACTABLE", False),
         local=attributes.get("LOCAL", False),
+        wrap_with_trusted=attributes.get("WRAP_WITH_TRUSTED", False),
     )
 
 
-def _public_half(session: Session, private: Mapping[str, Any]) -> PublicKey | None:
+def public_half(session: Session, private: Mapping[str, Any]) -> PublicKey | None:
     """The public key with the same id and kind; None where there is none, or where several differ."""
     key_id = private.get("ID", b"")
-    candidates = _search(session, ObjectClass.PUBLIC_KEY, key_id=key_id) if key_id else []
+    candidates = search(session, ObjectClass.PUBLIC_KEY, key_id=key_id) if key_id else []
     # An RSA private key carries its public numbers itself.
-    parts = [*(_attributes(candidate, _PUBLIC_PARTS) for candidate in candidates), dict(private)]
-    kind = _kind(private)
-    keys = [mechanisms.public_key_of(kind, part) for part in parts if _kind(part) == kind]
+    parts = [*(attributes_of(candidate, PUBLIC_PARTS) for candidate in candidates), dict(private)]
+    kind = kind_of(private)
+    keys = [mechanisms.public_key_of(kind, part) for part in parts if kind_of(part) == kind]
     known = [key for key in keys if key is not None]
     return known[0] if known and all(key == known[0] for key in known) else None
 
 
-def _kind(attributes: Mapping[str, Any]) -> str:
+def kind_of(attributes: Mapping[str, Any]) -> str:
+    """The name of CKA_KEY_TYPE without its `CKK_`."""
     number = attributes.get("KEY_TYPE")
     return next((known.name for known in pkcs11.KeyType if known == number), "vendor-defined")
 
 
-def _attributes(thing: Any, names: tuple[str, ...]) -> dict[str, Any]:
+def attributes_of(thing: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """Attributes by name; those that the token does not know are left out."""
     found = thing.get_attributes([Attribute[name] for name in names])
     return {name: found[Attribute[name]] for name in names if Attribute[name] in found}
 
 
-def _template(values: Mapping[str, object]) -> dict[Attribute, object]:
+def template_of(values: Mapping[str, object]) -> dict[Attribute, object]:
+    """A template as python-pkcs11 wants it, from attributes by name."""
     return {Attribute[name]: value for name, value in values.items()}

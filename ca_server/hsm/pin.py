@@ -1,7 +1,8 @@
-"""Where a token's PIN comes from: a file, a systemd credential or a person at a terminal.
+"""Where a token's PIN comes from: a file, a systemd credential, a person at a terminal, or shares.
 
 Never the environment, an argument or a script, because other processes and logs can read those. A
-`PinSource` names the place and never holds the PIN, so that settings can be shown and compared.
+`PinSource` names the place and does not show the PIN, so that settings can be shown and compared. Only one
+that was joined from shares is held by it, in a `HeldSecret`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import re
 import stat
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -28,17 +29,41 @@ class PinOrigin(StrEnum):
     FILE = "file"
     CREDENTIAL = "credential"
     PROMPT = "prompt"
+    SECRET = "secret"  # noqa: S105  the name of a place
+
+
+class HeldSecret:
+    """A secret in this process's memory, until it is wiped.
+
+    Wiping overwrites the octets held here. What `read` returned is a string, which Python cannot
+    overwrite; an open token keeps one, to heal its session.
+    """
+
+    __slots__ = ("_octets",)
+
+    def __init__(self, text: str) -> None:
+        self._octets = bytearray(text, "utf-8")
+
+    def read(self) -> str:
+        """The secret; empty once it was wiped."""
+        return self._octets.decode("utf-8")
+
+    def wipe(self) -> None:
+        """Overwrite the octets and forget their number."""
+        self._octets[:] = bytes(len(self._octets))
+        self._octets.clear()
 
 
 @dataclass(frozen=True, slots=True)
 class PinSource:
-    """The place of one PIN; built by one of the three `from_` methods and read when a token is opened.
+    """The place of one PIN; built by one of the `from_` methods and read when a token is opened.
 
-    `place` is a path, the name of a systemd credential, or the words of the prompt.
+    `place` is a path, the name of a systemd credential, the words of the prompt, or what a held PIN is.
     """
 
     origin: PinOrigin
     place: str
+    _held: HeldSecret | None = field(default=None, repr=False)
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
@@ -55,12 +80,24 @@ class PinSource:
         """A person at the terminal, asked once for the PIN of the token with this label."""
         return cls(PinOrigin.PROMPT, f"PIN of the token {token}: ")
 
+    @classmethod
+    def from_secret(cls, text: str) -> Self:
+        """A PIN that was joined from shares; `forget` wipes it after the token was opened last."""
+        return cls(PinOrigin.SECRET, "the secret joined from shares", HeldSecret(text))
+
+    def forget(self) -> None:
+        """Wipe a PIN that is held; no-op for the others. It cannot be read again."""
+        if self._held is not None:
+            self._held.wipe()
+
     def read(self) -> str:
         """The PIN.
 
         Raises:
             CaError: HSM-PIN, when there is none, it is open to others, or it is not one line of text.
         """
+        if self._held is not None:
+            return _checked(self._held.read(), self.place)
         if self.origin is PinOrigin.PROMPT:
             return _checked(_ask(self.place), "the terminal")
         if self.origin is PinOrigin.CREDENTIAL:

@@ -15,7 +15,7 @@ from ca_server.hsm.port import HsmRefused, HsmUnavailable, KeyRecord, KeyStore, 
 from ca_server.hsm.settings import TokenSettings
 from ca_server.hsm.uri import KeyUri
 
-__all__ = ["close_module", "open_token"]
+__all__ = ["TokenKeyStore", "close_module", "open_token"]
 
 
 def open_token(settings: TokenSettings) -> KeyStore:
@@ -29,19 +29,21 @@ def open_token(settings: TokenSettings) -> KeyStore:
         CaError: HSM-PIN, the PIN cannot be read.
         RuntimeError: another thread, or this process before a fork, has opened the module.
     """
-    return _TokenKeyStore(Connection(settings))
+    return TokenKeyStore(Connection(settings))
 
 
-class _TokenKeyStore:
+class TokenKeyStore:
     """The `KeyStore` of one token; the port says what each method does."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def token(self) -> TokenRecord:
+        """What the token says of itself."""
         return self._connection.run(objects.describe)
 
     def inventory(self) -> tuple[KeyRecord, ...]:
+        """Every private key, ordered by label and id."""
         records = self._connection.run(objects.private_keys)
         if records:
             return records
@@ -49,6 +51,10 @@ class _TokenKeyStore:
         return self._connection.run(objects.private_keys)
 
     def generate(self, key_type: KeyType, *, label: str, key_id: bytes) -> KeyRecord:
+        """Make a key pair that signs and never leaves."""
+        return self._make(key_type, label, key_id, wrappable=False)
+
+    def _make(self, key_type: KeyType, label: str, key_id: bytes, *, wrappable: bool) -> KeyRecord:
         # A key that no URI can name is never made.
         KeyUri(self._connection.label, label, key_id)
         plan = mechanisms.generation(key_type)
@@ -60,7 +66,7 @@ class _TokenKeyStore:
         self._connection.run(partial(objects.demand_free, label=label, key_id=key_id))
         try:
             # Once only: a second try could leave two keys.
-            return objects.generate(self._connection.session(), plan, label, key_id)
+            return objects.generate(self._connection.session(), plan, label, key_id, wrappable=wrappable)
         except TokenRefused as error:
             raise HsmRefused(f"the token refused to make {key_type} ({error})") from error
         except Fault as error:
@@ -70,6 +76,7 @@ class _TokenKeyStore:
             ) from error
 
     def signer(self, *, label: str | None = None, key_id: bytes | None = None) -> _TokenSigner:
+        """The one key with this label, id or both."""
         if label is None and key_id is None:
             raise ValueError("a key is found by its label, its id or both")
         record = self._connection.run(
@@ -78,14 +85,17 @@ class _TokenKeyStore:
         return _TokenSigner(self._connection, record)
 
     def destroy(self, *, label: str, key_id: bytes) -> None:
+        """Remove one key pair for ever."""
         self._connection.run(partial(objects.destroy, label=label, key_id=key_id))
 
     def random(self, count: int) -> bytes:
+        """`count` bytes from the token's generator."""
         if count < 1:
             raise ValueError("at least one byte")
         return self._connection.run(partial(objects.random, count=count))
 
     def close(self) -> None:
+        """Log out and let the token go."""
         self._connection.close()
 
 

@@ -45,11 +45,15 @@ class KeyRecord:
     extractable: bool
     never_extractable: bool
     local: bool
+    wrap_with_trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """A token as it describes itself; `mechanisms` are PKCS#11 names without `CKM_`."""
+    """A token as it describes itself; `mechanisms` are PKCS#11 names without `CKM_`.
+
+    `flags` are those of CK_TOKEN_INFO that are set, as `login-required`, `user-pin-initialized`.
+    """
 
     label: str
     serial: str
@@ -57,6 +61,7 @@ class TokenRecord:
     model: str
     firmware: str
     mechanisms: frozenset[str]
+    flags: frozenset[str] = frozenset()
 
 
 class Signer(Protocol):

@@ -33,7 +33,9 @@ _ML_DSA: dict[KeyType, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
+class Key:
+    """A key of a token in memory: what is said of it, and the private key itself."""
+
     record: KeyRecord
     private: Any
 
@@ -51,7 +53,7 @@ class SoftwareKeyStore:
             raise RuntimeError("keys in memory are for tests and rehearsals: say unprotected_keys=True")
         self._label = label
         self._owner = (os.getpid(), threading.get_ident())
-        self._keys: list[_Key] = []
+        self._keys: list[Key] = []
         self._closed = False
 
     def token(self) -> TokenRecord:
@@ -75,10 +77,7 @@ class SoftwareKeyStore:
     def generate(self, key_type: KeyType, *, label: str, key_id: bytes) -> KeyRecord:
         """Make a key pair; its record claims what a token's would, so that callers' checks see the same."""
         self.check_caller()
-        # A key that no URI can name is never made.
-        KeyUri(self._label, label, key_id)
-        if any(label == key.record.label or key_id == key.record.key_id for key in self._keys):
-            raise HsmRefused(f"the label {label} or the id {key_id.hex()} is taken")
+        self.demand_free(label, key_id)
         private = make_key(key_type)
         record = KeyRecord(
             label=label,
@@ -92,8 +91,19 @@ class SoftwareKeyStore:
             never_extractable=True,
             local=True,
         )
-        self._keys.append(_Key(record, private))
+        self._keys.append(Key(record, private))
         return record
+
+    def demand_free(self, label: str, key_id: bytes) -> None:
+        """Refuse a label or id that a key has, or that no URI can name.
+
+        Raises:
+            HsmRefused: one of them is taken.
+            CaError: malformed, HSM-URI.
+        """
+        KeyUri(self._label, label, key_id)
+        if any(label == key.record.label or key_id == key.record.key_id for key in self._keys):
+            raise HsmRefused(f"the label {label} or the id {key_id.hex()} is taken")
 
     def signer(self, *, label: str | None = None, key_id: bytes | None = None) -> _SoftwareSigner:
         """The one key with this label, id or both."""
@@ -121,7 +131,7 @@ class SoftwareKeyStore:
         self._keys.clear()
         self._closed = True
 
-    def find(self, label: str | None, key_id: bytes | None) -> _Key:
+    def find(self, label: str | None, key_id: bytes | None) -> Key:
         """The one key with this label, id or both, as the signers ask for it.
 
         Raises:
