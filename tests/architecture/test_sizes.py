@@ -8,10 +8,12 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.architecture.tree import name_of, parsed, product_files, python_files
+from tests.architecture.tree import ROOT, name_of, parsed, product_files, python_files
 
 MEDIAN_LINES, P95_LINES, MAX_LINES, MAX_TEST_LINES = 120, 350, 500, 700
 MAX_FUNCTION_LINES, MAX_PARAMETERS = 70, 6
+# An auditor carries one file to another machine and reads it from top to bottom, so it is not split.
+ONE_FILE, MAX_ONE_FILE_LINES = "ops/auditor/verify_ceremony.py", 1600
 REASONED_EXCEPTION = "# noqa: PLR0913 - "
 
 type_of_function = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -41,6 +43,7 @@ def test_files_stay_short():
 def test_no_file_is_long():
     limits = dict.fromkeys(product_files(), MAX_LINES)
     limits |= {path: MAX_TEST_LINES for path in python_files() if path not in limits}
+    limits[ROOT / ONE_FILE] = MAX_ONE_FILE_LINES
     too_long = [
         f"{name_of(path)}: {lines_of(path)}" for path, limit in limits.items() if lines_of(path) > limit
     ]

@@ -670,6 +670,11 @@ def test_hostile_text_does_not_reach_the_terminal(good, tmp_path):
     assert "\x1b" not in answer.stdout
 
 
+def test_the_page_says_what_each_check_proves(verifier):
+    rows = re.findall(r"^\| ([^|]+) \|", VERIFIER.with_name("README.md").read_text(), re.MULTILINE)
+    assert rows == ["Check", *(title for title, _ in verifier.CHECKS)]
+
+
 def test_it_stands_alone():
     """One file, standard library only, two programs."""
     source = VERIFIER.read_text()
