@@ -52,8 +52,8 @@ class Keyboard:
 
     def _read(self, question: str) -> str:
         """A line, as it is."""
-        self._display.ask(question)
         try:
+            self._display.ask(question)
             line = self._stream.readline(MAX_LINE_CHARACTERS)
         except KeyboardInterrupt:
             line = ""
