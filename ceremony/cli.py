@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,10 +60,15 @@ def print_script(
 @click.option("--host", "host_file", type=_FILE, help="Check this host file against the script too.")
 def check(script: Path, host_file: Path | None) -> None:
     """Check a script without opening any HSM, and show what it would do."""
-    from ceremony.display import Display  # noqa: PLC0415 - as above
+    from ceremony.clock import SystemClock  # noqa: PLC0415 - as above
+    from ceremony.display import Display  # noqa: PLC0415
+    from ceremony.dry_run import try_in_memory  # noqa: PLC0415
+    from ceremony.validity_rules import check_validities  # noqa: PLC0415
 
     plan = _plan(script)
     host = _host(host_file, plan) if host_file else None
+    check_validities(plan.script, SystemClock().now())
+    try_in_memory(plan, host.mode if host else "rehearsal", SystemClock())
     Display().show_plan(plan, host.mode if host else None)
     click.echo(plan.sha256)
 
@@ -187,10 +193,10 @@ def _tell(hold: Callable[[], Held]) -> None:
     try:
         held = hold()
     except Paused:
-        raise click.exceptions.Exit(PAUSED) from None
+        sys.exit(PAUSED)
     click.echo(held.bundle)
     if held.outcome in {Outcome.ABORTED_CLEAN, Outcome.ABORTED_DIRTY}:
-        raise click.exceptions.Exit(1)
+        sys.exit(1)
 
 
 def _plan(script: Path) -> Plan:

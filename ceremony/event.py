@@ -13,10 +13,11 @@ from ca_server.core.ceremony.roster import Roster
 from ca_server.core.ceremony.transcript import Event, Outcome, parse_transcript, whole_lines
 from ca_server.core.document import MAX_DOCUMENT_BYTES
 from ca_server.core.errors import Kind, refuse
-from ca_server.hsm.pkcs11 import open_token
+from ca_server.hsm.ceremony_token import open_for_ceremony
 from ceremony.clock import RoomClock, SystemClock
 from ceremony.close import pack_bundle
 from ceremony.display import Display
+from ceremony.dry_run import try_in_memory
 from ceremony.engine import abort_ceremony, run_ceremony
 from ceremony.folder import TRANSCRIPT, Folder, place, read_file
 from ceremony.host import Host, check_host, parse_host
@@ -33,6 +34,7 @@ from ceremony.room import Room
 from ceremony.share_prompts import SharePrompts
 from ceremony.signing_prompts import SigningPrompts
 from ceremony.state import done_steps, ended
+from ceremony.validity_rules import check_validities
 
 HOST = "host.toml"
 RECORDING = "recording.log"
@@ -57,6 +59,11 @@ def begin(plan: Plan, host: Host, *, host_file: bytes | None = None, by_hand: bo
     if folder.has(TRANSCRIPT) or folder.bundle.exists():
         detail = f"a ceremony was held in {folder.root}; resume it, or use another folder"
         raise refuse(Kind.CONFLICT, "CEREMONY-OUTPUT-EXISTS", detail)
+    if host.api_server_key is not None and host.api_server_key.exists():
+        detail = f"{host.api_server_key} is there already, and is not overwritten"
+        raise refuse(Kind.CONFLICT, "CEREMONY-OUTPUT-EXISTS", detail)
+    check_validities(plan.script, SystemClock().now())
+    try_in_memory(plan, host.mode, SystemClock())
     if host_file is not None:
         place(folder.root / HOST, host_file)
     with _room(plan, host, by_hand=by_hand) as room:
@@ -113,7 +120,7 @@ def _room(plan: Plan, host: Host, *, by_hand: bool) -> Iterator[Room]:
             people=_people(host, roster, folder, display, clock, by_hand=by_hand),
             display=display,
             clock=clock,
-            open_token=open_token,
+            open_token=open_for_ceremony,
         )
         try:
             display.show_plan(plan, host.mode)

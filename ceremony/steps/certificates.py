@@ -46,8 +46,8 @@ class BuildCertificate(Verb):
         """Build it, once: a document that the officers may have seen already is never built anew.
 
         Raises:
-            CaError: issuer, subject and validity do not fit (`ceremony.certified`), or the key in the token is
-                not the issuer's.
+            CaError: issuer, subject and validity do not fit (`ceremony.certified`), or the key in the token
+                is not the issuer's.
         """
         profile = room.script.profiles[self.profile]
         issuer = issuer_of(room, profile.issuer, profile.issuer_key) if profile.issuer else None

@@ -54,8 +54,8 @@ class BuildCRL(Verb):
         """Build it.
 
         Raises:
-            CaError: it does not follow the previous CRL (`CEREMONY-CRL-…`), outlives its issuer, or the key in
-                the token is not the issuer's.
+            CaError: it does not follow the previous CRL (`CEREMONY-CRL-…`), outlives its issuer, or the key
+                in the token is not the issuer's.
         """
         profile = room.script.crls[self.crl]
         issuer = issuer_of(room, profile.issuer, profile.issuer_key)

@@ -24,7 +24,6 @@ class VerifyEnvironment(Verb):
     """Look at the machine, at each resume too; a rehearsal writes down what differs, production stops."""
 
     effect = Effect.SESSION
-    in_memory = False
     do: Literal["environment.verify"]
 
     def describe(self, script: Script) -> str:

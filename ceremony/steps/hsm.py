@@ -22,7 +22,6 @@ class Login(Verb):
     """Open devices and compare each with what the script binds it to."""
 
     effect = Effect.SESSION
-    in_memory = False
     do: Literal["hsm.login"]
     hsm: Devices
 

@@ -22,7 +22,6 @@ Keys = Annotated[tuple[Slug, ...], Field(strict=False, max_length=64)]
 class Inventory(Verb):
     """List every object of a device; after the first time, just what the script says may have changed."""
 
-    in_memory = False
     do: Literal["hsm.inventory"]
     hsm: Slug
     objects: Annotated[int, Field(ge=0, le=100_000)] | None = None

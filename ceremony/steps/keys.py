@@ -91,7 +91,7 @@ class GenerateKey(Verb):
         if ours and room.tries(self.id) > 1:
             return first
         detail = (
-            f"a key '{first.label}' with id {first.key_id.hex()} is in {wanted.hsm}: this ceremony, or another"
-            " with its labels, has been here. Give the script a new id and labels, or destroy that key first"
+            f"a key '{first.label}' with id {first.key_id.hex()} is in {wanted.hsm}: this ceremony, or"
+            " another with its labels, has been here. Give the script a new id and labels, or destroy the key"
         )
         raise refuse(Kind.CONFLICT, "CEREMONY-LABEL-USED", detail)

@@ -37,7 +37,6 @@ class MakeServerKey(Verb):
     """Make a TLS key that web servers can hold; the server's own gate issues its certificate later."""
 
     effect = Effect.IDEMPOTENT
-    in_memory = False
     do: Literal["server-key.make"]
 
     def describe(self, script: Script) -> str:

@@ -64,8 +64,6 @@ class Verb(Strict):
     """A step of a script. A subclass names itself by a `do: Literal[...]` field."""
 
     effect: ClassVar[Effect] = Effect.PURE
-    in_memory: ClassVar[bool] = True
-    """False where a dry run with keys in memory can show nothing."""
 
     id: Slug
     do: str
