@@ -100,7 +100,10 @@ def init_token(module: Path, slot: int, label: str, so_pin: str) -> None:
 
 def _function(module: Path, place: int) -> int:
     listed = ctypes.POINTER(_FunctionList)()
-    look_up = _GetFunctionList(("C_GetFunctionList", ctypes.CDLL(str(module))))
+    try:
+        look_up = _GetFunctionList(("C_GetFunctionList", ctypes.CDLL(str(module))))
+    except (OSError, AttributeError) as error:
+        raise HsmRefused(f"{module} is not a PKCS#11 module that can be loaded") from error
     answer = look_up(ctypes.byref(listed))
     if answer != _OK or not listed:
         raise HsmRefused(f"{module} does not list its functions ({_reason(answer)})")

@@ -129,6 +129,58 @@ def test_a_protection_that_the_token_does_not_report_counts_as_missing(name):
     assert mechanisms.weaknesses({key: value for key, value in SEALED.items() if key != name}) == (name,)
 
 
+def test_a_key_that_may_be_wrapped_differs_from_one_that_stays_in_what_lets_it_leave():
+    wrappable = {**mechanisms.WRAPPABLE_TEMPLATE, **mechanisms.WRAPPABLE_VOUCHED}
+    differing = {name for name, value in wrappable.items() if SEALED.get(name) != value}
+    assert differing == {"EXTRACTABLE", "NEVER_EXTRACTABLE", "WRAP_WITH_TRUSTED"}
+    assert mechanisms.weaknesses(wrappable, wrappable) == ()
+    assert mechanisms.weaknesses(wrappable | {"WRAP_WITH_TRUSTED": False}, wrappable) == (
+        "WRAP_WITH_TRUSTED",
+    )
+    for template in (mechanisms.WRAPPABLE_TEMPLATE, mechanisms.WRAPPING_TEMPLATE):
+        assert set(template) <= set(pkcs11.Attribute.__members__)
+
+
+def test_a_wrapping_key_is_trusted_with_wrapping_alone():
+    on = {name for name, value in mechanisms.WRAPPING_TEMPLATE.items() if value}
+    assert on == {"TOKEN", "SENSITIVE", "TRUSTED", "WRAP", "UNWRAP"}
+
+
+@pytest.mark.parametrize(
+    "curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda each: each.name
+)
+def test_the_attributes_of_an_ec_public_key_are_read_back_as_the_same_key(curve):
+    public_key = ec.generate_private_key(curve).public_key()
+    kind, attributes = mechanisms.public_attributes(public_key)
+    assert kind == "EC"
+    assert mechanisms.public_key_of(kind, attributes) == public_key
+
+
+def test_the_attributes_of_an_rsa_public_key_are_read_back_as_the_same_key():
+    public_key = rsa.generate_private_key(65537, 2048).public_key()
+    kind, attributes = mechanisms.public_attributes(public_key)
+    assert kind == "RSA"
+    assert attributes["PUBLIC_EXPONENT"] == b"\x01\x00\x01"
+    assert mechanisms.public_key_of(kind, attributes) == public_key
+
+
+@pytest.mark.parametrize(
+    "private", [ec.generate_private_key(ec.SECP256K1()), ed25519.Ed25519PrivateKey.generate()]
+)
+def test_a_public_key_of_another_kind_is_not_restored(private):
+    with pytest.raises(HsmRefused, match="EC and RSA"):
+        mechanisms.public_attributes(private.public_key())
+
+
+@pytest.mark.parametrize("key_type", KeyType)
+def test_ec_and_rsa_keys_alone_are_backed_up_by_wrapping(key_type):
+    if key_type.value.startswith(("ec-", "rsa-")):
+        mechanisms.demand_wrappable(key_type)
+        return
+    with pytest.raises(HsmRefused, match="EC and RSA"):
+        mechanisms.demand_wrappable(key_type)
+
+
 def test_every_fault_that_is_sorted_has_its_class_in_pkcs11():
     for name in faults.LOST | faults.REFUSED:
         assert issubclass(getattr(pkcs11.exceptions, name), pkcs11.PKCS11Error)

@@ -145,3 +145,27 @@ def test_a_source_holds_no_pin_and_cannot_be_changed(file):
     with pytest.raises(AttributeError):
         source.place = "elsewhere"
     assert source == PinSource.from_file(file)
+
+
+def test_a_joined_secret_is_held_unseen_until_it_is_forgotten():
+    source = PinSource.from_secret("sesame")
+    assert source.read() == "sesame"
+    for shown in (repr(source), str(source), repr(source._held)):
+        assert "sesame" not in shown
+    assert source != PinSource.from_secret("sesame")
+    held = source._held._octets
+    source.forget()
+    assert held == b""
+    refused(source, "one line of printable text")
+    source.forget()
+
+
+@pytest.mark.parametrize("text", ["", "two\nlines", "\x07", "x" * 1025])
+def test_a_joined_secret_that_is_no_pin_is_refused(text):
+    refused(PinSource.from_secret(text), "one line of printable text")
+
+
+def test_forgetting_a_pin_that_is_not_held_changes_nothing(file):
+    source = PinSource.from_file(file)
+    source.forget()
+    assert source.read() == "sesame"
