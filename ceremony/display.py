@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ca_server.core.ceremony.demands import RoleName
+from ca_server.core.errors import Kind, refuse
 from ceremony.words import to_words
 
 if TYPE_CHECKING:
@@ -192,9 +193,15 @@ class Display:
         self.remember(f"{self._asked} {answer}".rstrip())
 
     def show_secret(self, lines: Iterable[str]) -> None:
-        """Lines for one person's eyes: neither remembered nor given to anything that records the console."""
-        for line in lines:
-            self._console.file.write(f"{line}\n")
+        """Lines for one person's eyes: neither remembered nor given to anything that records the console.
+
+        Raises:
+            CaError: unavailable, `CEREMONY-TERMINAL`, what is shown here goes to a file or a program.
+        """
+        if not self._console.file.isatty():
+            detail = "a secret is shown at a terminal alone, and this output goes somewhere else"
+            raise refuse(Kind.UNAVAILABLE, "CEREMONY-TERMINAL", detail)
+        self._console.file.write("".join(f"{line}\n" for line in lines))
         self._console.file.flush()
 
     def wipe(self) -> None:
@@ -208,7 +215,7 @@ class Display:
 
     def draw(self, picture: str, what: str) -> None:
         """A picture made of characters; it is remembered by its name alone."""
-        self.show_secret(picture.split("\n"))
+        self._console.file.write(f"{picture}\n")
         self.remember(f"({what} was shown)")
 
     def remember(self, words: str) -> None:

@@ -72,7 +72,8 @@ class SharePrompts:
             for row in rows
         )
         try:
-            self._keyboard.ask("ENTER once they are written down and compared")
+            # Hidden too: whoever types the words here by mistake must not have them recorded.
+            self._keyboard.ask_hidden("ENTER once they are written down and compared")
         finally:
             self._display.wipe()
 

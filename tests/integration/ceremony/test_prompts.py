@@ -189,7 +189,7 @@ def test_a_share_is_seen_by_its_custodian_alone_typed_back_and_wiped(desk):
     assert "academic" not in terminal.before
     terminal.sendline("ada")
     terminal.expect(r"  1 academic +2 acid +3 acne +4 acquire\s+5 acrobat")
-    terminal.expect_exact("ENTER once they are written down and compared:")
+    terminal.expect_exact("ENTER once they are written down and compared (not shown):")
     terminal.sendline("")
     terminal.expect_exact(CLEARED)
     terminal.expect_exact("back from word 1 on")
@@ -199,7 +199,8 @@ def test_a_share_is_seen_by_its_custodian_alone_typed_back_and_wiped(desk):
     terminal.sendline("")
     terminal.expect_exact("types their id to see")
     terminal.sendline("ada")
-    terminal.sendline("")
+    terminal.expect_exact("written down and compared (not shown):")
+    terminal.sendline("academic acid")
     terminal.expect_exact(CLEARED)
     terminal.expect_exact("back from word 7 on")
     terminal.sendline(" ".join(SHARE[6:]).upper())
@@ -209,10 +210,23 @@ def test_a_share_is_seen_by_its_custodian_alone_typed_back_and_wiped(desk):
     assert not any(word in desk.recording for word in SHARE)
 
 
+def test_a_share_is_not_shown_where_it_would_end_up_in_a_file(desk):
+    log = desk.directory / "log"
+    command = (
+        f"{sys.executable} {DRIVER} {desk.directory} hand_over_share ada backup 'academic acid' 2> {log}"
+    )
+    terminal = pexpect.spawn(
+        "/bin/sh", ["-c", command], env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=30
+    )
+    terminal.sendline("ada")
+    assert desk.result(terminal) == {"refused": ["CEREMONY-TERMINAL"]}
+    assert "academic" not in log.read_text()
+
+
 def test_on_a_console_that_cannot_be_cleared_the_share_scrolls_away_and_that_is_said(desk):
     terminal = desk.ask("hand_over_share", "ada", "backup-2027", "academic acid", term="dumb")
     terminal.sendline("ada")
-    terminal.expect_exact("2 acid")
+    terminal.expect_exact("written down and compared (not shown):")
     terminal.sendline("")
     terminal.expect(r"(\r\n){100}")
     terminal.expect_exact("This console cannot be cleared")

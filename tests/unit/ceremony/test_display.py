@@ -12,12 +12,20 @@ import pytest
 from rich.console import Console
 
 from ca_server.core.ceremony.demands import RoleName
+from ca_server.core.errors import CaError
 from ca_server.hsm.port import TokenRecord
 from ceremony.display import WIDTH, Display, printable
 from ceremony.words import from_words, to_words
 
 DIGEST = hashlib.sha256(b"a script").hexdigest()
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Terminal(io.StringIO):
+    """Keeps what is written to it, as a screen does."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 class Step:
@@ -166,7 +174,7 @@ def test_a_step_that_fails_is_said_to_have_stopped():
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_secret_is_shown_and_nowhere_else(terminal):
-    screen = io.StringIO()
+    screen = Terminal()
     console = Console(file=screen, record=True, force_terminal=terminal, _environ={"TERM": "xterm"})
     display = Display(console)
     display.show_secret(["academic acid"])
@@ -182,10 +190,18 @@ def test_a_secret_is_shown_and_nowhere_else(terminal):
     assert "(a QR code was shown)" in display.recording()
 
 
+def test_a_secret_is_not_shown_to_a_file():
+    screen = io.StringIO()
+    with pytest.raises(CaError) as refused:
+        Display(Console(file=screen, force_terminal=True)).show_secret(["academic acid"])
+    assert refused.value.rule_ids == ("CEREMONY-TERMINAL",)
+    assert screen.getvalue() == ""
+
+
 def test_what_an_earlier_process_showed_comes_first(tmp_path):
     log = tmp_path / "recording.txt"
     for process in ("one", "two"):
-        display = Display(Console(file=io.StringIO()))
+        display = Display(Console(file=Terminal()))
         display.say(f"{process} begins")
         display.keep_in(log)
         display.show_secret(["academic acid"])
