@@ -37,14 +37,17 @@ PRIVATE_TEMPLATE: Mapping[str, bool] = {
 }
 # The same for a key that a backup is made of: it leaves as a wrapped blob, under a trusted key alone.
 WRAPPABLE_TEMPLATE: Mapping[str, bool] = {**PRIVATE_TEMPLATE, "EXTRACTABLE": True, "WRAP_WITH_TRUSTED": True}
-# A wrapping key, made of octets that are split; it does nothing but wrap and unwrap. Its private flag is
-# false: what a security officer makes or marks as trusted is public in PKCS#11, since they see no other.
+# A wrapping key, made of octets that are split; it does nothing but wrap and unwrap, and stays so: could its
+# user let it decrypt, or copy it, what it wrapped would lie open. Its private flag is false: what a security
+# officer makes or marks as trusted is public in PKCS#11, since they see no other.
 WRAPPING_TEMPLATE: Mapping[str, bool] = {
     "TOKEN": True,
     "PRIVATE": False,
     "SENSITIVE": True,
     "EXTRACTABLE": False,
     "TRUSTED": True,
+    "MODIFIABLE": False,
+    "COPYABLE": False,
     "WRAP": True,
     "UNWRAP": True,
     "ENCRYPT": False,

@@ -233,3 +233,43 @@ def test_a_wrapping_key_that_the_user_made_is_refused_by_the_token(softhsm, sett
     with pytest.raises(HsmRefused, match="KeyNotWrappable"):
         store.wrap(label="root", key_id=b"\x01", wrapping_key="own")
     store.close()
+
+
+def test_a_users_session_cannot_open_up_a_trusted_wrapping_key_or_what_it_wraps(softhsm, settings):
+    store = open_for_ceremony(settings)
+    store.generate_wrappable(KeyType.EC_P256, label="root", key_id=b"\x01")
+    store.close()
+    with security_officer(officer_of(settings)) as officer:
+        loaded = officer.load_wrapping_key(bytes(range(32)), label="kek", key_id=b"\x77")
+    assert not {"modifiable", "copyable", "extractable", "decrypt"} & set(loaded.flags)
+    attribute = pkcs11.Attribute
+    with library_for(softhsm.module).visit("root", user_pin=PINS.user) as session:
+        (kek,) = session.get_objects({attribute.LABEL: "kek"})
+        (key,) = session.get_objects(
+            {attribute.LABEL: "root", attribute.CLASS: pkcs11.ObjectClass.PRIVATE_KEY}
+        )
+        for thing, opening in (
+            (kek, {attribute.DECRYPT: True}),
+            (kek, {attribute.MODIFIABLE: True}),
+            (key, {attribute.WRAP_WITH_TRUSTED: False}),
+            (key, {attribute.SENSITIVE: False}),
+        ):
+            (name,) = opening
+            with pytest.raises(pkcs11.PKCS11Error):
+                thing[name] = opening[name]
+            with pytest.raises(pkcs11.PKCS11Error):
+                thing.copy(opening)
+        for thing in (kek, key):
+            with pytest.raises(pkcs11.AttributeSensitive):
+                thing[attribute.VALUE]
+        with pytest.raises(pkcs11.AttributeReadOnly):
+            session.create_object(
+                {
+                    attribute.CLASS: pkcs11.ObjectClass.SECRET_KEY,
+                    attribute.KEY_TYPE: pkcs11.KeyType.AES,
+                    attribute.VALUE: bytes(32),
+                    attribute.TOKEN: True,
+                    attribute.WRAP: True,
+                    attribute.TRUSTED: True,
+                }
+            )
