@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +51,7 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A file that is shown as it is; `cut` where it is longer than what is shown."""
+    """A file that is shown, JSON on several lines; `cut` where it is longer than what is shown."""
 
     path: str
     text: str
@@ -83,6 +85,7 @@ class Facts:
     crls: tuple[CRLFacts, ...]
     inventories: tuple[Inventory, ...]
     lints: tuple[Text, ...]
+    evidence: tuple[Text, ...]
     files: tuple[FileFacts, ...]
 
     @property
@@ -118,6 +121,7 @@ def gather(files: Mapping[str, bytes], bundle_sha256: str) -> Facts:
         crls=tuple(crls_in(files)),
         inventories=tuple(_inventories(lines, files, steps)),
         lints=tuple(_text(path, files[path]) for path in sorted(files) if path.startswith("lints/")),
+        evidence=tuple(_evidence(files, steps)),
         files=tuple(
             FileFacts(path, len(files[path]), hashlib.sha256(files[path]).hexdigest())
             for path in sorted(files)
@@ -172,6 +176,16 @@ def _inventories(
             yield Inventory(line.step, device, objects, len(before - now))
 
 
+def _evidence(files: Mapping[str, bytes], steps: Mapping[str, str]) -> Iterator[Text]:
+    """What people answered, such as the numbers of bags, and all else but inventories that was kept."""
+    lists = {f"evidence/{step}.json" for step, verb in steps.items() if verb == "hsm.inventory"}
+    for path in sorted(files):
+        if path.startswith(("evidence/", "shares/", "papers/")) and path not in lists:
+            yield _text(path, files[path])
+
+
 def _text(path: str, data: bytes) -> Text:
     text = data.decode(errors="replace")
+    with suppress(ValueError):  # what is no JSON is shown as it is
+        text = json.dumps(parse_json(data), ensure_ascii=False, indent=1)
     return Text(path, text[:MAX_SHOWN], len(text) > MAX_SHOWN)

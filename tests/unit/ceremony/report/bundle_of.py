@@ -122,6 +122,7 @@ def make_files(text: str = "Ada Lovelace", mode: str = "rehearsal") -> dict[str,
         "keys.json": rfc8785.dumps([{"label": text, "never_extractable": True, "type": "ec-p384"}]),
         "lints/root-r1.json": rfc8785.dumps({"finding": text}),
         "inputs/old": b"no certificate",
+        "evidence/sealed.json": rfc8785.dumps({"bag": "4711", "seal": text}),
         "evidence/before.json": rfc8785.dumps([{"label": "old", "id": "01", "type": "ec-p256"}]),
         "evidence/after.json": rfc8785.dumps([{"label": text, "id": "02", "type": "ec-p384"}]),
     }

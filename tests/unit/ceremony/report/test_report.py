@@ -76,6 +76,7 @@ def test_everything_that_the_bundle_says_is_in_it():
         "REHEARSAL-vault",
         "1 that were there before are gone",
         "approves what keys sign",
+        "evidence/sealed.json</h3><pre>{\n &#34;bag&#34;: &#34;4711&#34;",
         "ssh-ed25519 AAAA",
         "authorities/root-r1.cer",
         "path length 1",
