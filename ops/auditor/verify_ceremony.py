@@ -58,6 +58,7 @@ HEX = re.compile(r"[0-9a-f]{64}")
 NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 FIDO = {"sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"}
+WEBAUTHN = b"webauthn-sk-ecdsa-sha2-nistp256@openssh.com"  # what a browser has such a token sign
 SSH_KEYS = FIDO | {
     "ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
 }  # fmt: skip
@@ -273,7 +274,11 @@ def read_signed(path: str, data: bytes) -> Signed:
 DIGESTS = {b"\x02": "sha256", b"\x03": "sha384", b"\x04": "sha512"}
 RSA_DIGESTS = {b"\x0b": "sha256", b"\x0c": "sha384", b"\x0d": "sha512"}
 ECDSA, RSA = bytes.fromhex("2a8648ce3d0403"), bytes.fromhex("2a864886f70d0101")
-SHA2 = bytes.fromhex("608648016503040200")[:-1]
+SHA2 = bytes.fromhex("6086480165030402")
+# Ed25519 (RFC 8410) and ML-DSA (RFC 9881)
+HASH_THEMSELVES = {
+    bytes.fromhex(each) for each in ("2b6570", *(f"6086480165030403{n}" for n in (11, 12, 13)))
+}
 
 
 def algorithm_options(algorithm: bytes) -> list[str]:
@@ -286,7 +291,10 @@ def algorithm_options(algorithm: bytes) -> list[str]:
         at = algorithm.find(SHA2)
         digest = {b"\x01": "sha256", b"\x02": "sha384", b"\x03": "sha512"}[algorithm[at + 8 : at + 9]]
         return ["-" + digest, "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"]
-    return ["-" + RSA_DIGESTS[name[-1:]]] if name[:-1] == RSA else []
+    if name[:-1] == RSA:
+        return ["-" + RSA_DIGESTS[name[-1:]]]
+    expect(name in HASH_THEMSELVES, f"an algorithm that is not allowed, {name.hex()}")
+    return []
 
 
 def mechanism_options(name: str) -> list[str]:
@@ -329,7 +337,11 @@ def read_seal(data: bytes, where: str) -> Seal:
         key, _namespace, reserved, _digest, signature, rest = wire(blob[10:], 5)
         key_type = wire(key, 1)[0].decode()
         expect(key_type in SSH_KEYS and not reserved and not rest, "not an SSHSIG of a kind that is known")
-        flags = wire(signature, 2)[2]  # and a counter of four bytes
+        kind, _, flags = wire(signature, 2)  # flags, and a counter of four bytes
+        if kind == WEBAUTHN:
+            *_, rest = wire(flags[5:], 3)  # origin, client data, extensions
+            flags = flags[:5]
+        expect(not rest, "bytes after the signature")
         expect(
             len(flags) == (5 if key_type in FIDO else 0), "its flags, which a FIDO token adds and no other"
         )
@@ -1321,25 +1333,31 @@ def check_chains(b: Bundle) -> Iterator[str]:
     anchors = roots + [each for each in certificates if each.path.startswith("inputs/")]
     b.put("anchors.pem", b"".join(pem(each.der) for each in anchors))
     b.put("others.pem", b"".join(pem(each.der) for each in certificates))
-    now = moment(b.closing.says["time"], "closing.txt")
+    if certificates and not anchors:
+        raise CannotTell("no root certificate is in the bundle")
+    at = max([moment(b.closing.says["time"], "closing.txt"), *(each.times[0] for each in certificates)])
     for each in certificates:
-        if not anchors:
-            raise CannotTell("no root certificate is in the bundle")
-        at = max([now, *(other.times[0] for other in certificates)])
         b.put("leaf.pem", pem(each.der))
-        command = [
-            "verify",
-            "-x509_strict",
-            "-partial_chain",
-            "-attime",
-            str(at),
+        command = ["verify", "-x509_strict", "-partial_chain", "-auth_level", "2", "-attime", str(at)]
+        command += [
             "-no-CApath",
             "-no-CAstore",
+            "-CAfile",
+            "anchors.pem",
+            "-untrusted",
+            "others.pem",
+            "leaf.pem",
         ]
-        command += ["-CAfile", "anchors.pem", "-untrusted", "others.pem", "leaf.pem"]
         run = b.run("openssl", *command)
         if run.returncode:
             yield f"{each.path}: {run.stderr.decode(errors='replace').strip().splitlines()[1:2]}"
+        issuers = [other.times for other in certificates if other.subject == each.issuer]
+        if issuers and not any(begin <= each.times[0] and each.times[1] <= end for begin, end in issuers):
+            yield f"{each.path}: it is valid for longer than its issuer"
+    serials = {each.der: (each.issuer, each.numbers) for each in certificates}
+    for each in certificates:
+        if list(serials.values()).count((each.issuer, each.numbers)) > 1:
+            yield f"{each.path}: another certificate of its issuer has its serial number"
 
 
 CRL_NUMBER = b"\x55\x1d\x14"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import os
@@ -603,6 +604,8 @@ def but_ada(value, others):
         pytest.param(ForgottenProduct, MANIFEST, "crls/root.crl", id="ForgottenProduct"),
         pytest.param(UnknownObject, DEVICES, "evidence/after.json: other objects", id="UnknownObject"),
         pytest.param(ResumedAlone, QUORUMS, "resumed without the quorum of administrator", id="ResumedAlone"),
+        lie("LongerThanItsIssuer", CHAINED, "issuing.cer: it is valid for longer", days=lambda _, path_length: 2000 - path_length),
+        lie("SerialTwice", CHAINED, "another certificate of its issuer", serial_number=lambda *_: 7),
         lie("WeakKey", KEYS, "extractable is True", attributes={"extractable": True}),
         lie("SoftwareKey", KEYS, "local is False", attributes={"local": False}),
         lie("RealTokenInRehearsal", KEYS, "not one for a rehearsal",
@@ -681,3 +684,24 @@ def test_it_stands_alone():
     imported = set(re.findall(r"^ *(?:import|from) ([a-z0-9_]+)", source, re.MULTILINE))
     assert imported <= sys.stdlib_module_names | {"__future__"}
     assert set(re.findall(r'run\(\s*"([a-z-]+)"', source)) | {"ssh-keygen"} == {"openssl", "ssh-keygen"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags"),
+    [
+        ("rsa", 0),
+        ("ecdsa", 0),
+        ("ed25519", 0),
+        ("ecdsa_sk", 0x01),
+        ("ed25519_sk", 0x01),
+        ("ecdsa_sk_webauthn", 0x01),
+    ],
+)
+def test_it_reads_openssh_s_own_signatures(verifier, kind, flags):
+    """OpenSSH's regression tests (tests/vectors/SOURCES.md); `dsa` is no kind of key for a ceremony."""
+    folder = VERIFIER.parents[2] / "tests/vectors/sshsig"
+    seal = verifier.read_seal((folder / f"{kind}.sig").read_bytes(), kind)
+    public = (folder / f"{kind}.pub").read_text().split()
+    assert seal.key_type == public[0]
+    assert seal.key == base64.b64decode(public[1])
+    assert seal.flags == flags
