@@ -1171,9 +1171,10 @@ def check_inventories(b: Bundle) -> Iterator[str]:
         if len(found) != script.get("objects", len(found)):
             yield f"{path}: {len(found)} objects where script.toml has {script['objects']}"
         came = [each for each in found if each not in before]
-        gone = [each["label"] for each in before if each not in found]
-        wanted = [sorted(labels[alias] for alias in script.get(name, [])) for name in ("added", "removed")]
-        if before is not found and [sorted(each["label"] for each in came), sorted(gone)] != wanted:
+        gone = {each["label"] for each in before if each not in found}
+        wanted = [{labels[alias] for alias in script.get(name, [])} for name in ("added", "removed")]
+        # A pair of keys is two objects of one label.
+        if before is not found and [{each["label"] for each in came}, gone] != wanted:
             yield f"{path}: other objects came or went than script.toml allows"
         for each in came:
             if (each["label"], each["id"]) not in made:
@@ -1352,7 +1353,11 @@ def check_chains(b: Bundle) -> Iterator[str]:
         if run.returncode:
             yield f"{each.path}: {run.stderr.decode(errors='replace').strip().splitlines()[1:2]}"
         issuers = [other.times for other in certificates if other.subject == each.issuer]
-        if issuers and not any(begin <= each.times[0] and each.times[1] <= end for begin, end in issuers):
+        # A link certificate tells of an old key, from before its issuer was (RFC 4210 4.4, OldWithNew).
+        links = each.path.startswith("certificates/")
+        if issuers and not any(
+            (links or begin <= each.times[0]) and each.times[1] <= end for begin, end in issuers
+        ):
             yield f"{each.path}: it is valid for longer than its issuer"
     serials = {each.der: (each.issuer, each.numbers) for each in certificates}
     for each in certificates:
