@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from ca_server.cli.options import config_option
 from ca_server.compose import open_context
 from ca_server.config import Config, load_config
+from ca_server.hsm.uri import KeyUri
 from ca_server.services.import_bundle import Expected, ImportReport, import_bundle
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -36,8 +38,10 @@ def command(
     config = load_config(config_file)
     report = run_import(config, bundle, sha256=sha256, rehearsal=rehearsal)
     click.echo(json.dumps(as_object(report), indent=2) if as_json else as_text(report))
-    for line in _write_responders(report, responder_out):
+    for line in (*_write_responders(report, responder_out), *token_warnings(config, report)):
         click.echo(line, err=True)
+    if report.manifest.log:
+        click.echo("the log goes on with audit.key: the new key was written down, and nothing else", err=True)
     click.echo(
         "next: restart sealkeeper serve and sealkeeper worker, which open keys when they start", err=True
     )
@@ -88,6 +92,8 @@ def as_object(report: ImportReport) -> dict[str, object]:
         ],
         "crls": [{"authority": name, "number": number} for name, number in report.crls.items()],
         "responders": [each.model_dump(mode="json") for each in manifest.responders],
+        "keys": dict(report.keys),
+        "revoked": list(report.revoked),
         "log": manifest.log.model_dump(mode="json") if manifest.log else None,
     }
 
@@ -104,6 +110,9 @@ def as_text(report: ImportReport) -> str:
         lines.append(f"{each.role} certificate {each.name} {report.certificates[each.name]}")
         lines.append(f"  of {each.subject or 'another subject'}, by {each.issuer or 'another issuer'}")
     lines += [f"CRL {number} of {name}" for name, number in report.crls.items()]
+    lines += [f"authority {name} is revoked: it signs nothing any more" for name in report.revoked]
+    named = {*manifest.key_uris(), *report.key_uris.values()}
+    lines += [f"key {label} {uri}" for label, uri in report.keys.items() if uri not in named]
     for responder in manifest.responders:
         lines.append(f"responder of {responder.authority}: {responder.certificate} in the bundle")
     lines += [f"  key {each.key_uri or 'made elsewhere'}" for each in report.responders]
@@ -112,12 +121,20 @@ def as_text(report: ImportReport) -> str:
     return "\n".join(lines)
 
 
+def token_warnings(config: Config, report: ImportReport) -> Iterator[str]:
+    """Tokens of new authorities that the configuration does not have; serving would fail when it starts."""
+    labels = {token.label for token in config.token}
+    for name, uri in report.key_uris.items():
+        if uri and KeyUri.parse(uri).token not in labels:
+            yield f"warning: the token of authority {name} is not configured: {uri}"
+
+
 def _write_responders(report: ImportReport, folder: Path | None) -> list[str]:
     """Certificates of OCSP signers, each in a file, and what the responder's configuration is to say."""
     lines = []
     for each in report.responders:
         name = f"ocsp-{each.authority}.cer"
-        where = folder / name if folder else Path(f"/where/you/put/it/{name}")
+        where = folder.absolute() / name if folder else Path(f"/where/you/put/it/{name}")
         if folder:
             temporary = where.with_name(f".{name}.partial")
             temporary.write_bytes(each.certificate_der)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ca_server.cli.import_bundle import as_object, as_text, run_import
+from ca_server.cli.import_bundle import as_object, as_text, run_import, token_warnings
 from ca_server.cli.options import config_option
 from ca_server.config import Config, load_config
 from ca_server.core.bundle import Manifest
@@ -33,8 +33,8 @@ def command(bundle: Path, config_file: Path, sha256: str | None, *, rehearsal: b
     database.close()
     report = run_import(config, bundle, sha256=sha256, rehearsal=rehearsal)
     click.echo(json.dumps(as_object(report), indent=2) if as_json else as_text(report))
-    for warning in _mismatches(config, report.manifest):
-        click.echo(f"warning: {warning}", err=True)
+    for warning in (*token_warnings(config, report), *_mismatches(config, report.manifest)):
+        click.echo(warning, err=True)
     click.echo(
         f"next: sealkeeper token create --role administrator --name NAME --profile '*' --allow '*' "
         f"--config {config_file}, "
@@ -44,15 +44,11 @@ def command(bundle: Path, config_file: Path, sha256: str | None, *, rehearsal: b
 
 
 def _mismatches(config: Config, manifest: Manifest) -> Iterator[str]:
-    """Where the configuration does not fit what was imported; the server would only find out later."""
-    labels = {token.label for token in config.token}
-    for authority in manifest.authorities:
-        if authority.key_uri and KeyUri.parse(authority.key_uri).token not in labels:
-            yield f"the token of authority {authority.id} is not configured: {authority.key_uri}"
+    """Where the configured log does not fit what was imported; the server would only find out later."""
     if manifest.log is None:
-        yield "the bundle has no log: audit.vkey and audit.key name one that another ceremony made"
+        yield "warning: the bundle has no log: audit.vkey and audit.key name one that another ceremony made"
         return
     if config.audit.vkey != manifest.log.vkey:
-        yield f"audit.vkey is not the ceremony's: {manifest.log.vkey}"
+        yield f"warning: audit.vkey is not the ceremony's: {manifest.log.vkey}"
     if KeyUri.parse(config.audit.key) != KeyUri.parse(manifest.log.key_uri):
-        yield f"audit.key is not the ceremony's log key: {manifest.log.key_uri}"
+        yield f"warning: audit.key is not the ceremony's log key: {manifest.log.key_uri}"

@@ -19,7 +19,7 @@ from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.hierarchy import CheckedAuthority, CheckedCertificate, Hierarchy
 from ca_server.core.signatures import PublicKey, spki_sha256
 from ca_server.services.context import Context, process_actor
-from ca_server.services.imported_crls import store_crl
+from ca_server.services.imported_crls import revoke_listed, store_crl
 from ca_server.store.authorities import (
     StoredAuthority,
     find_authority,
@@ -69,16 +69,21 @@ class ImportedResponder:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What was taken over; certificates are named by the hex SHA-256 of their DER, CRLs by their number."""
+    """What was taken over; certificates are named by the hex SHA-256 of their DER, CRLs by their number.
+
+    `keys` are those that the ceremony made, label -> URI; `revoked` are authorities that sign no more.
+    """
 
     bundle_sha256: str
     closing_sha256: str
     outcome: str
     manifest: Manifest
+    keys: Mapping[str, str]
     key_uris: Mapping[str, str | None]
     certificates: Mapping[str, str]
     crls: Mapping[str, int]
     responders: tuple[ImportedResponder, ...]
+    revoked: tuple[str, ...]
 
 
 def import_bundle(context: Context, path: Path, expected: Expected) -> ImportReport:
@@ -156,8 +161,10 @@ def _import(context: Context, verified: VerifiedBundle, hierarchy: Hierarchy) ->
             events += _store_authority(context, work, authority)
         for certificate in hierarchy.certificates:
             events += _store_certificate(context, work, certificate, bundle)
+        revoked: list[str] = []
         for crl in hierarchy.crls:
             events += store_crl(context, work, _ACTOR, crl)
+            revoked += revoke_listed(context, work, _ACTOR, crl, events)
         responders = tuple(_responder(work, entry, each) for entry, each in hierarchy.responders)
         events += [_responder_event(context, each) for each in responders]
         found = {
@@ -169,6 +176,7 @@ def _import(context: Context, verified: VerifiedBundle, hierarchy: Hierarchy) ->
         closing_sha256=closing_sha256,
         outcome=bundle.closing.outcome,
         manifest=bundle.manifest,
+        keys={key.label: key.uri for key in bundle.keys},
         key_uris={name: each.key_uri if each else None for name, each in found.items()},
         certificates={
             **{each.entry.id: _sha256(each.certificate) for each in hierarchy.authorities},
@@ -176,6 +184,7 @@ def _import(context: Context, verified: VerifiedBundle, hierarchy: Hierarchy) ->
         },
         crls={each.authority: each.number for each in hierarchy.crls},
         responders=responders,
+        revoked=tuple(revoked),
     )
 
 

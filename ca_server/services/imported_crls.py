@@ -14,7 +14,7 @@ from ca_server.core.crl_succession import check_succession
 from ca_server.core.errors import Kind, refuse
 from ca_server.core.hierarchy import CheckedCRL
 from ca_server.services.context import Context
-from ca_server.store.authorities import StoredAuthority, find_authority, list_authorities, revoke_authority
+from ca_server.store.authorities import find_authority, list_authorities, revoke_authority
 from ca_server.store.ceremonies import list_certificates
 from ca_server.store.crls import CrlIntent, read_published, settle, take_later_number
 from ca_server.store.unit_of_work import UnitOfWork
@@ -54,7 +54,21 @@ def store_crl(context: Context, work: UnitOfWork, actor: Actor, checked: Checked
         detail = f"authority '{name}' has had CRL {authority.last_crl_number}; {checked.number} is not later"
         raise refuse(Kind.CONFLICT, "CEREMONY-CRL-NUMBER", detail)
     settle(work, name, checked.number, sha256=sha256, der=der, event_id=done.event_id)
-    return [intent, done, *_revoke(context, work, actor, authority, crl)]
+    return [intent, done]
+
+
+def revoke_listed(
+    context: Context, work: UnitOfWork, actor: Actor, checked: CheckedCRL, events: list[Event]
+) -> list[str]:
+    """Let authorities of ours that a CRL lists sign nothing any more; their ids, and an event of each."""
+    revoked = []
+    for each in list_authorities(work.connection):
+        listed = checked.crl.get_revoked_certificate_by_serial_number(int(each.serial_number, 16))
+        if each.issuer_id == checked.authority and listed is not None and revoke_authority(work, each.id):
+            data = {"authority": each.id, "serial": each.serial_number, "issuer": checked.authority}
+            events.append(context.event("authority.revoked", actor, data))
+            revoked.append(each.id)
+    return revoked
 
 
 def _ends(work: UnitOfWork, issuer_id: str) -> dict[int, datetime]:
@@ -63,20 +77,3 @@ def _ends(work: UnitOfWork, issuer_id: str) -> dict[int, datetime]:
     ders += [each.der for each in list_certificates(work.connection) if each.issuer_id == issuer_id]
     certificates = map(x509.load_der_x509_certificate, ders)
     return {each.serial_number: each.not_valid_after_utc for each in certificates}
-
-
-def _revoke(
-    context: Context,
-    work: UnitOfWork,
-    actor: Actor,
-    issuer: StoredAuthority,
-    crl: x509.CertificateRevocationList,
-) -> list[Event]:
-    """An authority of ours whose certificate is revoked signs nothing any more."""
-    events = []
-    for each in list_authorities(work.connection):
-        listed = crl.get_revoked_certificate_by_serial_number(int(each.serial_number, 16))
-        if each.issuer_id == issuer.id and listed is not None and revoke_authority(work, each.id):
-            data = {"authority": each.id, "serial": each.serial_number, "issuer": issuer.id}
-            events.append(context.event("authority.revoked", actor, data))
-    return events

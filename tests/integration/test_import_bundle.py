@@ -203,6 +203,18 @@ def test_a_bundle_that_is_expected_in_every_way_is_taken(context, bundle_file, i
     assert import_bundle(context, bundle_file, expected)
 
 
+def test_another_authority_of_a_known_name_is_refused(imported, bring, officers, first):
+    part = rotation(officers, first["root"])
+    part.installed["certificates"] = []
+    part.documents = {"root": part.documents["root-2"]}
+    part.documents["root"].path = "authorities/issuing.cer"
+    entry = {"id": "issuing", "issuer": "issuing", "certificate": "authorities/issuing.cer"}
+    part.installed["authorities"][0].update(entry)
+    error = refused(imported, lambda: bring(part))
+    assert error.rule_ids == ("BUNDLE-IMPORTED",)
+    assert "another 'issuing'" in error.detail
+
+
 def test_an_aborted_ceremony_and_a_new_log_are_refused(context, officers, tmp_path):
     class Aborted(Installable):
         outcome = "aborted-dirty"
@@ -260,7 +272,8 @@ def test_two_imports_at_once_make_one(context, bundle_file):
 
 def test_a_later_crl_is_published_and_revokes_an_authority(imported, bring, first):
     part = crl_part(signed_crl(3, (first["issuing"].serial_number, 77), first["root"]), first["root"])
-    assert bring(part).crls == {"root": 3}
+    report = bring(part)
+    assert (report.crls, report.revoked) == ({"root": 3}, ("issuing",))
     with imported.database.read() as connection:
         assert find_published(connection, "root").crl_number == 3
         assert find_authority(connection, "issuing").state == "revoked"
@@ -330,7 +343,7 @@ def test_an_authority_finds_the_key_that_another_ceremony_made(imported, bring, 
     key, made = key_and_csr("issuing-2")
     certified = authority_part(officers, key, first["root"])
     assert refused(imported, lambda: bring(certified)).rule_ids == ("BUNDLE-KEY-UNKNOWN",)
-    bring(made)
+    assert list(bring(made).keys) == ["issuing-2"]
     report = bring(certified)
     assert "object=issuing-2" in report.key_uris["issuing-2"]
     with imported.database.read() as connection:

@@ -210,7 +210,7 @@ class BytesThatAreGone(Installable):
 class OutOfNowhere(Installable):
     """A certificate that no line of the transcript made."""
 
-    def manifest(self) -> dict:
+    def manifest(self, keys: list[dict] | None = None) -> dict:
         made = self.certificate("Other", root_other(), 0)
         self.files["certificates/other.cer"] = made.public_bytes(Encoding.DER)
         entry = {
@@ -220,7 +220,7 @@ class OutOfNowhere(Installable):
             "subject": None,
             "issuer": None,
         }
-        return super().manifest() | {"certificates": [entry]}
+        return super().manifest(keys) | {"certificates": [entry]}
 
 
 class DeviationNotCounted(Installable):
@@ -321,15 +321,15 @@ class LooseSignature(Installable):
 
 
 class FileChanged(Installable):
-    def manifest(self) -> dict:
+    def manifest(self, keys: list[dict] | None = None) -> dict:
         self.files["keys/root.json"] += b" "
-        return super().manifest()
+        return super().manifest(keys)
 
 
 class UnaskedInput(Installable):
-    def manifest(self) -> dict:
+    def manifest(self, keys: list[dict] | None = None) -> dict:
         self.files["inputs/more"] = b"more"
-        return super().manifest()
+        return super().manifest(keys)
 
 
 class KeyNobodyMade(Installable):
