@@ -68,6 +68,7 @@ def init(people: Path, out: Path, previous: Path | None) -> None:
             "previous": before.sha256 if before else None,
             "sequence": before.sequence + 1 if before else 1,
         }
+        _without_comments(content)
         data = rfc8785.dumps({**content, "format": "ceremony-roster/v1", **chain})
     except (ValueError, RecursionError, rfc8785.CanonicalizationError) as error:
         detail = f"{people} is not TOML 1.0 in UTF-8, or holds what JSON cannot"
@@ -100,6 +101,17 @@ def allowed_signers(file: Path, mode: Literal["production", "rehearsal"]) -> Non
     from ca_server.core.ceremony import roster as rosters  # noqa: PLC0415 - as above
 
     click.echo(rosters.allowed_signers(_read(file), mode).decode(), nl=False)
+
+
+def _without_comments(people: dict[str, Any]) -> None:
+    """Leave out what `ssh-keygen` writes behind a key, such as somebody's address."""
+    from ca_server.core.ceremony.ssh_keys import parse_public_key  # noqa: PLC0415 - as above
+
+    persons = people.get("persons", [])
+    keys = (key for person in persons if isinstance(person, dict) for key in person.get("keys", []))
+    for key in keys:
+        if isinstance(key, dict) and isinstance(key.get("public_key"), str):
+            key["public_key"] = parse_public_key(key["public_key"]).line
 
 
 def _read(path: Path) -> Roster:

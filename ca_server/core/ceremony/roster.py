@@ -190,11 +190,6 @@ def parse_roster(data: bytes) -> Roster:
     )
 
 
-def usable_keys(person: Person, mode: Mode, moment: datetime) -> tuple[RosterKey, ...]:
-    """The keys with which a person may sign in this mode at this moment."""
-    return tuple(key for key in person.keys if key.fits(mode) and not key.is_expired(moment))
-
-
 def allowed_signers(roster: Roster, mode: Mode) -> bytes:
     """The file with which `ssh-keygen -Y verify` checks the signatures of a ceremony in this mode."""
     lines = [

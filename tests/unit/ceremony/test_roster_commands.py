@@ -27,7 +27,7 @@ def people(tmp_path, *persons: str):
         lines += [
             f'[[persons]]\nid = "{person}"\nname = "{person.title()}"',
             '[[persons.keys]]\nkept_in = "smartcard"\nuse = "production"',
-            f'public_key = "{key_line(len(person))}"\nvalid_until = "2030-01-01T00:00:00Z"',
+            f'public_key = "{key_line(len(person))} {person}@laptop"\nvalid_until = "2030-01-01T00:00:00Z"',
         ]
     path = tmp_path / "people.toml"
     path.write_text("\n".join(lines))

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ca_server.core.ceremony import roster as module
 from ca_server.core.ceremony.demands import RoleName
-from ca_server.core.ceremony.roster import allowed_signers, check_successor, parse_roster, usable_keys
+from ca_server.core.ceremony.roster import allowed_signers, check_successor, parse_roster
 from ca_server.core.errors import CaError, Kind
 from tests.fixtures.rosters import key_entry, person_entry, roster_bytes, roster_document, software_key
 from tests.fixtures.ssh_signatures import SoftwareKey, TokenKey
@@ -189,14 +189,6 @@ def test_no_key_of_a_roster_steers_the_terminal_that_shows_it():
         parse_roster(roster_bytes(*PERSONS, **{"\x1b[2J\n": 1}))
     assert caught.value.detail.isprintable()
     assert caught.value.violations[0].pointer == "/\x1b[2J\n"
-
-
-def test_which_keys_may_sign_when():
-    roster = parse_roster(roster_bytes(*PERSONS))
-    ada = roster.person("ada")
-    assert usable_keys(ada, "production", IN_TIME) == ada.keys[1:]
-    assert usable_keys(ada, "rehearsal", LAST) == ada.keys
-    assert usable_keys(ada, "rehearsal", OVER) == ()
 
 
 def test_namespaces_keep_rehearsals_apart():
