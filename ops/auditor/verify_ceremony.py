@@ -1159,26 +1159,27 @@ def check_inventories(b: Bundle) -> Iterator[str]:
     """Between two inventories of a device exactly the objects came and went that the script allows."""
     seen: dict[str, list[Any]] = {}
     labels = {alias: key["label"] for alias, key in b.script.get("keys", {}).items()}
-    made = {(key["label"], key["id"]) for key in read_json(b.file("keys.json"), "keys.json")}
+    made = {key["label"]: key["id"] for key in read_json(b.file("keys.json"), "keys.json")}
     for step in dict.fromkeys(line["step"] for line in b.events("done")):
         script = b.steps[step]
         if script.get("do") != "hsm.inventory":
             continue
         path = f"evidence/{step}.json"
         found = read_json(b.file(path), path)
-        before = seen.get(script["hsm"], found)
-        seen[script["hsm"]] = found
         if len(found) != script.get("objects", len(found)):
             yield f"{path}: {len(found)} objects where script.toml has {script['objects']}"
+        before = seen.get(script["hsm"], found)
+        seen[script["hsm"]] = found
         came = [each for each in found if each not in before]
-        gone = {each["label"] for each in before if each not in found}
+        gone = [each for each in before if each not in found]
         wanted = [{labels[alias] for alias in script.get(name, [])} for name in ("added", "removed")]
-        # A pair of keys is two objects of one label.
-        if before is not found and [{each["label"] for each in came}, gone] != wanted:
+        if before is not found and [{each["label"] for each in some} for some in (came, gone)] != wanted:
             yield f"{path}: other objects came or went than script.toml allows"
-        for each in came:
-            if (each["label"], each["id"]) not in made:
-                yield f"{path}: {each['label']} is new, and keys.json does not have it"
+        private = [each for each in came if each.get("class", "private-key") == "private-key"]
+        for each in private:
+            twins = [other for other in private if other["label"] == each["label"]]
+            if len(twins) > 1 or each["id"] != made.get(each["label"], each["id"]):
+                yield f"{path}: there is another key {each['label']} than the one in keys.json"
 
 
 def key_uri(key: dict[str, Any]) -> str:

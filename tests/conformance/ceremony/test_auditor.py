@@ -553,6 +553,14 @@ class UnknownObject(Ceremony):
         super().inventory(step, [*keys, other] if step == "after" else keys)
 
 
+class TwinKey(Ceremony):
+    """A second key under the first one's label."""
+
+    def inventory(self, step, keys):
+        twin = [{**keys[0], "id": "00" * 16}] if keys else []
+        super().inventory(step, [*keys, *twin])
+
+
 class ResumedAlone(Ceremony):
     def deviate(self):
         self.line("resume", {"found": {}})
@@ -603,8 +611,10 @@ def but_ada(value, others):
         pytest.param(OtherInstalledKey, MANIFEST, "authorities/issuing.cer is another's", id="OtherKey"),
         pytest.param(ForgottenProduct, MANIFEST, "crls/root.crl", id="ForgottenProduct"),
         pytest.param(UnknownObject, DEVICES, "evidence/after.json: other objects", id="UnknownObject"),
+        pytest.param(TwinKey, DEVICES, "evidence/after.json: there is another key root", id="TwinKey"),
         pytest.param(ResumedAlone, QUORUMS, "resumed without the quorum of administrator", id="ResumedAlone"),
-        lie("LongerThanItsIssuer", CHAINED, "issuing.cer: it is valid for longer", days=lambda _, path_length: 2000 - path_length),
+        lie("LongerThanItsIssuer", CHAINED, "issuing.cer: it is valid for longer",
+            days=lambda _, path_length: 2000 - path_length),
         lie("SerialTwice", CHAINED, "another certificate of its issuer", serial_number=lambda *_: 7),
         lie("WeakKey", KEYS, "extractable is True", attributes={"extractable": True}),
         lie("SoftwareKey", KEYS, "local is False", attributes={"local": False}),
