@@ -100,7 +100,7 @@ def check_share(words: str, *, identifier: int | None = None) -> Share:
     if share is None:
         raise _refusal(
             "CEREMONY-SHARE",
-            f"{len(mnemonic.split())} words that are no share: a word is wrong, missing or at another place",
+            f"{len(mnemonic.split())} words and no share: a word is wrong, missing or at another place",
         )
     if share.iteration_exponent > _MAX_EXPONENT:
         raise _refusal("CEREMONY-SHARE", "a share whose stretching would take minutes")
