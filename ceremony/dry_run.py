@@ -15,8 +15,10 @@ from rich.console import Console
 from ca_server.core.bundle import REHEARSAL_PREFIX
 from ca_server.core.ceremony.roster import Roster
 from ca_server.core.ceremony.transcript import FORMAT, Event
-from ca_server.hsm.pkcs11 import open_token
-from ca_server.hsm.software import SoftwareKeyStore
+from ca_server.hsm.ceremony_software import SoftwareCeremonyStore
+from ca_server.hsm.ceremony_token import open_for_ceremony
+from ca_server.hsm.pin import PinSource
+from ca_server.hsm.settings import TokenSettings
 from ceremony.display import Display
 from ceremony.documents import description_path, document_path, read_document
 from ceremony.folder import TRANSCRIPT, Folder
@@ -71,9 +73,6 @@ def _makes_all(script: Script) -> bool:
 
 
 def _room(plan: Plan, mode: Mode, folder: Folder, journal: Journal, clock: RoomClock) -> Room:
-    stores = {
-        alias: SoftwareKeyStore(REHEARSAL_PREFIX + alias, unprotected_keys=True) for alias in plan.script.hsm
-    }
     host = {"format": "ceremony-host/v2", "mode": mode, "output_directory": str(folder.root)}
     return Room(
         source=plan.source,
@@ -85,9 +84,14 @@ def _room(plan: Plan, mode: Mode, folder: Folder, journal: Journal, clock: RoomC
         people=PracticeOfficers(folder.root),
         display=Display(Console(file=StringIO())),
         clock=clock,
-        open_token=open_token,
-        tokens={alias: Token(store, store.token()) for alias, store in stores.items()},
+        open_token=open_for_ceremony,
+        tokens={alias: _token(alias) for alias in plan.script.hsm},
     )
+
+
+def _token(alias: str) -> Token:
+    store = SoftwareCeremonyStore(REHEARSAL_PREFIX + alias, unprotected_keys=True)
+    return Token(store, store.token(), TokenSettings(Path(), alias, PinSource.from_prompt(alias)))
 
 
 def _sign(room: Room, subject: str) -> None:

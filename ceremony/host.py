@@ -59,20 +59,30 @@ TokenLabel = Annotated[str, AfterValidator(_token_label)]
 
 
 class Binding(Strict):
-    """What an alias is here: a vendor's library, the label of a token, and where its PIN comes from."""
+    """What an alias is here: a vendor's library, the label of a token, and where its PINs come from.
+
+    A token whose secret is split has no place for a PIN. `so_pin_file` is of its security officer; without it
+    they are asked at the terminal, or for their shares.
+    """
 
     module: AbsolutePath
     label: TokenLabel
     pin_file: AbsolutePath | None = None
     pin_credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
     pin_prompt: Literal[True] | None = None
+    so_pin_file: AbsolutePath | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         given = [each for each in (self.pin_file, self.pin_credential, self.pin_prompt) if each is not None]
-        if len(given) != 1:
+        if len(given) > 1:
             raise broken("CEREMONY-PIN-SOURCE", "give one of pin_file, pin_credential and pin_prompt")
         return self
+
+    @property
+    def has_pin(self) -> bool:
+        """Whether it says where the user's PIN comes from."""
+        return any((self.pin_file, self.pin_credential, self.pin_prompt))
 
     @property
     def settings(self) -> TokenSettings:
@@ -83,6 +93,17 @@ class Binding(Strict):
             source = PinSource.from_credential(self.pin_credential)
         else:
             source = PinSource.from_prompt(self.label)
+        return self.settings_with(source)
+
+    @property
+    def officer_settings(self) -> TokenSettings:
+        """What lets the security officer in."""
+        if self.so_pin_file is not None:
+            return self.settings_with(PinSource.from_file(self.so_pin_file))
+        return self.settings_with(PinSource.from_prompt(f"{self.label} (security officer)"))
+
+    def settings_with(self, source: PinSource) -> TokenSettings:
+        """The same token with a PIN from elsewhere, such as one that was joined from shares."""
         return TokenSettings(self.module, self.label, source)
 
 
@@ -111,6 +132,14 @@ class Host(Strict):
 def _bindings(script: Script, host: Host) -> Iterator[Violation]:
     for alias in sorted(set(script.hsm) - host.tokens.keys()):
         yield Violation("CEREMONY-BINDING", f"the script's token '{alias}' is not bound", "/tokens")
+    for alias in sorted(host.tokens.keys() & set(script.hsm)):
+        split = script.hsm[alias].secret == "split"  # noqa: S105 - a kind of secret, not one
+        if host.tokens[alias].has_pin is split:
+            words = (
+                "is joined from shares" if split else "comes from one of pin_file, pin_credential, pin_prompt"
+            )
+            detail = f"the PIN of '{alias}' {words}"
+            yield Violation("CEREMONY-PIN-SOURCE", detail, f"/tokens/{alias}")
     for alias in sorted(host.tokens.keys() - set(script.hsm)):
         yield Violation("CEREMONY-BINDING", "the script has no such token", f"/tokens/{alias}")
     counts = Counter((each.module, each.label) for each in host.tokens.values())

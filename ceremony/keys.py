@@ -7,15 +7,15 @@ from ca_server.core.signatures import KeyType, spki_sha256
 from ca_server.hsm.port import HsmRefused, KeyRecord, TokenRecord
 
 
-def describe_key(step: str, token: TokenRecord, record: KeyRecord) -> KeyEntry:
-    """A key for the bundle.
+def describe_key(step: str, token: TokenRecord, record: KeyRecord, *, wrappable: bool = False) -> KeyEntry:
+    """A key for the bundle; one that is `wrappable` may leave, under a trusted key alone.
 
     Raises:
         HsmRefused: the token does not show the key's public half or type, or an attribute is weak.
     """
     kind, public_key = record.key_type, record.public_key
-    if kind is None or public_key is None or not _never_leaves(record):
-        raise HsmRefused(f"key {record.label} did not come back from its token as one that never leaves it")
+    if kind is None or public_key is None or not _is_kept(record, wrappable=wrappable):
+        raise HsmRefused(f"key {record.label} did not come back from its token as it was asked to be made")
     return KeyEntry(
         step=step,
         token=TokenEntry(
@@ -32,15 +32,20 @@ def describe_key(step: str, token: TokenRecord, record: KeyRecord) -> KeyEntry:
         private=True,
         sensitive=True,
         always_sensitive=True,
-        extractable=False,
-        never_extractable=True,
+        extractable=record.extractable,
+        never_extractable=record.never_extractable,
+        wrap_with_trusted=record.wrap_with_trusted,
         local=True,
     )
 
 
-def _never_leaves(record: KeyRecord) -> bool:
-    flags = record.private, record.sensitive, record.always_sensitive, record.never_extractable, record.local
-    return all(flags) and not record.extractable
+def _is_kept(record: KeyRecord, *, wrappable: bool) -> bool:
+    """Made there and always sensitive; and it never leaves, or wrapped by a trusted key alone."""
+    flags = record.private, record.sensitive, record.always_sensitive, record.local
+    leaves = record.extractable, record.never_extractable
+    if not wrappable:
+        return all(flags) and leaves == (False, True)
+    return all(flags) and leaves == (True, False) and record.wrap_with_trusted
 
 
 def key_path(key: str) -> str:

@@ -42,7 +42,7 @@ _APPROVE = frozenset({RoleName.KEY_OFFICER, RoleName.INTERNAL_WITNESS})
 _CERTIFYING_ROLES = frozenset({RoleName.ADMINISTRATOR, RoleName.KEY_OFFICER, RoleName.INTERNAL_WITNESS})
 _ROOT_ROLES = _CERTIFYING_ROLES | {RoleName.EXTERNAL_WITNESS}
 
-# The kinds that certify. The others are about devices, shares and people, and sign nothing.
+# First the kinds that certify; the others are about devices, shares, people and the log.
 _RULES: dict[str, KindRule] = {
     "first-hierarchy": KindRule(
         verbs=_CERTIFIES | _LISTS | _MAKES | {"server-key.make"},
@@ -97,11 +97,21 @@ _RULES: dict[str, KindRule] = {
         roles=_ROOT_ROLES,
     ),
     "compromise-response": KindRule(
+        verbs=frozenset({"incident.freeze", "incident.report", "gate.approve"}),
         profiles=frozenset({"root", "authority", "responder", "cross", "link"}),
         may_make_keys=True,
         may_sign_crls=True,
     ),
-    "log-epoch": KindRule(may_make_keys=True),
+    "log-epoch": KindRule(verbs=frozenset({"log.reconcile", "log.name-key"}), may_make_keys=True),
+    "roster-change": KindRule(verbs=frozenset({"roster.propose", "roster.prove", "gate.approve"})),
+    "hsm-init": KindRule(verbs=frozenset({"hsm.initialise"})),
+    "key-backup": KindRule(verbs=frozenset({"key.backup"}), may_make_keys=True),
+    "key-restore": KindRule(verbs=frozenset({"key.restore"})),
+    "share-audit": KindRule(verbs=frozenset({"share.audit"})),
+    "re-share": KindRule(verbs=frozenset({"hsm.renew-secret"})),
+    "decommission": KindRule(
+        verbs=frozenset({"hsm.destroy-keys", "hsm.zeroise", "copies.account", "gate.approve"})
+    ),
 }
 _EVERY_TYPE_NEEDED = frozenset({"first-hierarchy", "rotate"})
 

@@ -65,6 +65,9 @@ class People(Protocol):
     def ask_share(self, person: str, share_set: str) -> str:
         """The words of a custodian's share, as typed."""
 
+    def destroy_share(self, person: str, share_set: str) -> None:
+        """See that a custodian's share is destroyed before everyone's eyes."""
+
     def answer(self, question: Question) -> str:
         """What the people answer; it matches the question's pattern."""
 

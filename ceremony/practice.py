@@ -114,6 +114,10 @@ class PracticeOfficers:
             detail = f"practice officer {person} has no share of '{share_set}'"
             raise CaError(Kind.NOT_FOUND, detail) from error
 
+    def destroy_share(self, person: str, share_set: str) -> None:
+        """Remove its file, where there is one."""
+        self._share(person, share_set).unlink(missing_ok=True)
+
     def answer(self, question: Question) -> str:
         """The question's own example."""
         return question.example

@@ -55,6 +55,10 @@ class AtTerminal:
         """The words of a share, which nobody sees as they are typed."""
         return self._shares.ask(person, share_set)
 
+    def destroy_share(self, person: str, share_set: str) -> None:
+        """Go on once somebody says that it is so."""
+        self.confirm(f"{person} shreds their share of {share_set} now, before everyone's eyes.")
+
     def answer(self, question: Question) -> str:
         """What is answered, asked again until it has the form that the question wants.
 

@@ -69,9 +69,10 @@ def prepare(
     (directory / "host.toml").write_text(text)
     make_practice_roster(script, room / PRACTICE, now)
     enter(host)
-    for alias in script.hsm:
+    for alias, device in script.hsm.items():
         pin_file = room / "pins" / alias
-        if not pin_file.exists():
+        # A token whose secret is split was initialised in this room by a ceremony, or is in this one.
+        if device.secret == "pin" and not pin_file.exists():  # noqa: S105 - a kind of secret, not one
             _make_token(host.tokens[alias].label, pin_file)
     return host
 
@@ -111,8 +112,12 @@ def _host_file(script: Script, places: _Places, inputs: Mapping[str, Path]) -> s
             f"[tokens.{alias}]",
             f"module = {_quoted(places.module)}",
             f"label = {_quoted(REHEARSAL_PREFIX + (script.hsm[alias].label or alias))}",
-            f"pin_file = {_quoted(room / 'pins' / alias)}",
         ]
+        if script.hsm[alias].secret == "pin":  # noqa: S105 - as above
+            lines += [
+                f"pin_file = {_quoted(room / 'pins' / alias)}",
+                f"so_pin_file = {_quoted(_officer_pin(room / 'pins' / alias))}",
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -133,12 +138,18 @@ def _make_directories(directory: Path, room: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
+def _officer_pin(pin_file: Path) -> Path:
+    """Where the security officer's PIN of a rehearsal's token lies, beside its user's."""
+    return pin_file.with_name(f"{pin_file.name}.so")
+
+
 def _make_token(label: str, pin_file: Path) -> None:
     """A new token; its PINs go to the tool over a terminal and so stay out of every list of processes."""
     pin, officer_pin = secrets.token_hex(16), secrets.token_hex(16)
-    descriptor = os.open(pin_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(pin + "\n")
+    for path, secret in ((_officer_pin(pin_file), officer_pin), (pin_file, pin)):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secret + "\n")
     ours, theirs = os.openpty()
     try:
         answers = f"{officer_pin}\n{officer_pin}\n{pin}\n{pin}\n".encode()

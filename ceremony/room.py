@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,10 +23,12 @@ from ca_server.core.ceremony.statement import Gate
 from ca_server.core.ceremony.transcript import Event, Line
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.signatures import KeyType, key_type_of
-from ca_server.hsm.port import KeyStore, Signer, TokenRecord
+from ca_server.hsm.ceremony_port import CeremonyStore
+from ca_server.hsm.port import Signer, TokenRecord
 from ca_server.hsm.settings import TokenSettings
 from ceremony.attendance import attendance
 from ceremony.clock import RoomClock
+from ceremony.custody import open_bound
 from ceremony.display import Display
 from ceremony.documents import read_certificate
 from ceremony.folder import Folder
@@ -44,8 +47,9 @@ Mode = Literal["rehearsal", "production"]
 class Token:
     """An open token and what it said of itself when it was opened."""
 
-    store: KeyStore
+    store: CeremonyStore
     record: TokenRecord
+    settings: TokenSettings = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -61,7 +65,7 @@ class Room:
     people: People
     display: Display
     clock: RoomClock
-    open_token: Callable[[TokenSettings], KeyStore]
+    open_token: Callable[[TokenSettings], CeremonyStore]
     tokens: dict[str, Token] = field(default_factory=dict)
     step: str = "-"
     written: dict[str, str] = field(default_factory=dict)
@@ -93,20 +97,38 @@ class Room:
             CaError: it is away or refuses, or another than the script says.
         """
         if alias not in self.tokens:
-            store = self.open_token(self.host.tokens[alias].settings)
-            token = Token(store, store.token())
-            try:
-                check_token(alias, self.script.hsm[alias], token.record, self.host)
-            except CaError:
-                store.close()
-                raise
-            self.tokens[alias] = token
+            self.tokens[alias] = open_bound(self, alias)
         return self.tokens[alias]
 
+    def connect(self, alias: str, settings: TokenSettings) -> Token:
+        """A token that was opened with these settings, once it is the one that is demanded; nobody keeps it.
+
+        Raises:
+            CaError: as `open`.
+        """
+        store = self.open_token(settings)
+        token = Token(store, store.token(), settings)
+        try:
+            check_token(alias, self.script.hsm[alias], token.record, self.host)
+        except CaError:
+            store.close()
+            raise
+        return token
+
+    @contextmanager
+    def closed(self, alias: str) -> Iterator[None]:
+        """Log out of one token, for its security officer to log in; afterwards its user is there again."""
+        token = self.tokens.pop(alias)
+        token.store.close()
+        yield
+        self.tokens[alias] = self.connect(alias, token.settings)
+
     def close(self) -> None:
-        """Log out of every token."""
+        """Log out of every token, and forget what secrets were joined for it."""
         while self.tokens:
-            self.tokens.popitem()[1].store.close()
+            token = self.tokens.popitem()[1]
+            token.store.close()
+            token.settings.pin.forget()
 
     def token(self, alias: str) -> Token:
         """An open token.

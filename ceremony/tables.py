@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ca_server.core.document import Strict
+from ca_server.core.document import Strict, broken
 from ceremony.fields import KeyTypeName, Label, PlainText, PublicURL, Slug
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Serial = Annotated[str, Field(pattern=r"^[!-~]{1,32}$")]
-BundlePath = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*(?:/[a-z0-9][a-z0-9.-]*)*$", max_length=100)
-]
+BundlePath = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*(?:/[a-z0-9][a-z0-9.-]*)*$", max_length=100)]
 Firmware = Annotated[str, Field(pattern=r"^[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}$")]
 
 
@@ -56,8 +54,10 @@ class Publication(Strict):
 
 
 class HSM(Strict):
-    """A device; the host file says where it is. `secret` is how its login secret reaches it;
-    a split one is joined from the shares of the set `shares`.
+    """A device; the host file says where it is. `secret` is how its user's login secret reaches it.
+
+    A split one is joined from the shares of the set `shares`, and that of its security officer from those of
+    `officer_shares`; `pin_length` are the hex digits of such a secret that the device takes as its PIN.
     """
 
     label: Label | None = None
@@ -65,6 +65,16 @@ class HSM(Strict):
     firmware_min: Firmware | None = None
     secret: Literal["pin", "split"] = "pin"  # noqa: S105 - a kind of secret, not one
     shares: Slug | None = None
+    officer_shares: Slug | None = None
+    pin_length: Annotated[int, Field(ge=16, le=64)] = 64
+
+    @model_validator(mode="after")
+    def _split_in_shares(self) -> Self:
+        if (self.secret == "split") != (self.shares is not None):  # noqa: S105 - as above
+            raise broken("CEREMONY-SHARES", "a split secret, and no other, names its set of shares")
+        if self.shares is not None and self.shares == self.officer_shares:
+            raise broken("CEREMONY-SHARES", "user and security officer have different sets of shares")
+        return self
 
 
 class Key(Strict):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ca_server.core.bundle import REHEARSAL_PREFIX
 from ca_server.core.errors import CaError, Kind, Violation
 from ca_server.hsm.port import TokenRecord
-from ceremony.host import Host
-from ceremony.tables import HSM
+
+if TYPE_CHECKING:
+    from ceremony.host import Host
+    from ceremony.tables import HSM
 
 
 def check_token(alias: str, wanted: HSM, found: TokenRecord, host: Host) -> None:

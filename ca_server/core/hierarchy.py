@@ -6,6 +6,8 @@ A later ceremony brings a part only: what stands above it is already known to wh
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -266,7 +268,7 @@ def _check_all_keys_used(
     certified: tuple[CheckedAuthority | CheckedCertificate, ...],
     responders: tuple[tuple[ResponderEntry, x509.Certificate], ...],
 ) -> None:
-    """A certificate, a CSR or the log explains every key: one that nobody named would be a secret one."""
+    """A certificate, CSR, backup or the log explains every key: none is kept a secret."""
     with _refusing("BUNDLE-KEYS", "a certificate or CSR in it"):
         used = {each.spki_sha256 for each in certified}
         used |= {_key_of(certificate) for _, certificate in responders}
@@ -275,11 +277,20 @@ def _check_all_keys_used(
             for path, data in bundle.files.items()
             if path.startswith("csrs/")
         }
+    used |= set(_backed_up(bundle))
     if bundle.manifest.log is not None:
         used |= {key.spki_sha256 for key in bundle.keys if key.uri == bundle.manifest.log.key_uri}
     unused = [key.label for key in bundle.keys if key.spki_sha256 not in used]
     if unused:
         raise bad_bundle("BUNDLE-KEYS", f"nothing in it says what key {unused[0]} is for")
+
+
+def _backed_up(bundle: Bundle) -> Iterator[str]:
+    """The SPKI digests of keys that were made to be backed up here; a later ceremony certifies them."""
+    for path, data in bundle.files.items():
+        if path.startswith("backups/") and path.endswith(".json"):
+            with _refusing("BUNDLE-KEYS", path):
+                yield hashlib.sha256(bytes.fromhex(json.loads(data)["spki"])).hexdigest()
 
 
 def _key_of(certified: x509.Certificate | x509.CertificateSigningRequest) -> str:

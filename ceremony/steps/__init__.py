@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ceremony.steps.backup import BackUpKey
 from ceremony.steps.certificates import BuildCertificate
 from ceremony.steps.chains import CheckChain
 from ceremony.steps.check import Check
@@ -13,12 +14,14 @@ from ceremony.steps.crls import BuildCRL
 from ceremony.steps.environment import VerifyEnvironment
 from ceremony.steps.gates import ApproveGate, CloseGate, OpenGate
 from ceremony.steps.hsm import Login
+from ceremony.steps.initialise import InitialiseToken
 from ceremony.steps.inventory import Inventory
 from ceremony.steps.keys import GenerateKey
 from ceremony.steps.lint import Lint
 from ceremony.steps.media import ExportMedia
 from ceremony.steps.record import Record
 from ceremony.steps.requests import BuildRequest
+from ceremony.steps.restore import RestoreKey
 from ceremony.steps.roster import ProposeRoster, ProveRoster
 from ceremony.steps.server_key import MakeServerKey
 from ceremony.steps.sign import Sign
@@ -42,6 +45,9 @@ AnyVerb = Annotated[
     | Record
     | ExportMedia
     | ProposeRoster
-    | ProveRoster,
+    | ProveRoster
+    | InitialiseToken
+    | BackUpKey
+    | RestoreKey,
     Field(discriminator="do"),
 ]

@@ -85,8 +85,15 @@ class Inventory(Verb):
 
 def _objects(room: Room, hsm: str) -> list[dict[str, Any]]:
     return [
-        {"label": each.label, "id": each.key_id.hex(), "type": each.key_type}
-        for each in room.token(hsm).store.inventory()
+        {
+            "class": each.object_class,
+            "label": each.label,
+            "id": each.key_id.hex(),
+            "type": each.kind,
+            "fingerprint": each.fingerprint,
+            "flags": list(each.flags),
+        }
+        for each in room.token(hsm).store.objects()
     ]
 
 
@@ -104,4 +111,4 @@ def _last(room: Room, hsm: str) -> list[dict[str, Any]] | None:
 
 
 def _words(found: dict[str, Any]) -> str:
-    return f"'{found['label']}' ({found['id'] or 'no id'})"
+    return f"{found['class']} '{found['label']}' ({found['id'] or 'no id'})"

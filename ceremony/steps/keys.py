@@ -55,8 +55,10 @@ class GenerateKey(Verb):
         wanted = room.script.keys[self.key]
         token = room.token(wanted.hsm)
         found = self._left_over(room)
-        record = found or token.store.generate(wanted.type, label=wanted.label, key_id=self._key_id(room))
-        entry = describe_key(self.id, token.record, record)
+        store = token.store
+        generate = store.generate_wrappable if wanted.backup == "wrap" else store.generate
+        record = found or generate(wanted.type, label=wanted.label, key_id=self._key_id(room))
+        entry = describe_key(self.id, token.record, record, wrappable=wanted.backup == "wrap")
         if entry.type != wanted.type:
             raise HsmRefused(f"key {wanted.label} is of type {entry.type} and not {wanted.type}")
         facts = entry.model_dump(mode="json")

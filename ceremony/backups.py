@@ -1,0 +1,185 @@
+"""Keys that leave a device wrapped, and come back: records of backups, and proof that a copy is the key.
+
+The wrapping key is 32 octets that are split; it is in a device only while it wraps or unwraps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from pydantic import Field, ValidationError
+
+from ca_server.core.clock import to_text
+from ca_server.core.document import Strict
+from ca_server.core.errors import Kind, refuse
+from ca_server.core.signatures import PublicKey, default_algorithm, key_type_of, spki_sha256
+from ca_server.core.strict_json import parse_json
+from ca_server.hsm.administration import security_officer
+from ca_server.hsm.ceremony_port import CeremonyStore, check_value
+from ca_server.hsm.port import Signer
+from ceremony.custody import officer_settings
+from ceremony.fields import KeyTypeName, Label, Slug
+from ceremony.tables import Digest
+
+if TYPE_CHECKING:
+    from ceremony.room import Room
+
+CHALLENGE = "sealkeeper ceremony challenge v1"
+_MAX_RECORD_BYTES = 64 * 1024
+Hex = Annotated[str, Field(pattern=r"^(?:[0-9a-f]{2}){1,4096}$")]
+
+
+class BackupRecord(Strict):
+    """What is known of a backup: its key, its blob by digest, and the check value of what wrapped it."""
+
+    format: Literal["ceremony-backup/v1"] = "ceremony-backup/v1"
+    ceremony: Slug
+    label: Label
+    id: Hex
+    type: KeyTypeName
+    spki: Hex
+    wrapping: Literal["aes-256-kwp"] = "aes-256-kwp"
+    wrapped_sha256: Digest
+    check_value: Annotated[str, Field(pattern=r"^[0-9a-f]{6}$")]
+    shares: Slug
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The key that the wrapped one belongs to.
+
+        Raises:
+            CaError: malformed, `CEREMONY-BACKUP`.
+        """
+        try:
+            key = load_der_public_key(bytes.fromhex(self.spki))
+        except ValueError as error:
+            raise refuse(
+                Kind.MALFORMED, "CEREMONY-BACKUP", "the public key in a backup is not one"
+            ) from error
+        if key_type_of(key) != self.type:
+            raise refuse(Kind.MALFORMED, "CEREMONY-BACKUP", "the public key in a backup is of another type")
+        return key  # type: ignore[return-value]  # key_type_of knows exactly these classes
+
+
+def parse_backup(data: bytes, name: str, blob: bytes) -> BackupRecord:
+    """The record of a backup, once the blob is its own.
+
+    Raises:
+        CaError: malformed, `CEREMONY-BACKUP`.
+    """
+    try:
+        record = BackupRecord.model_validate(parse_json(data[:_MAX_RECORD_BYTES]))
+    except (ValueError, ValidationError) as error:
+        raise refuse(Kind.MALFORMED, "CEREMONY-BACKUP", f"{name} is not the record of a backup") from error
+    if hashlib.sha256(blob).hexdigest() != record.wrapped_sha256:
+        raise refuse(Kind.MALFORMED, "CEREMONY-BACKUP", f"the blob is not the one of {name}")
+    return record
+
+
+def spki_of(public_key: PublicKey) -> bytes:
+    """A public key in DER (RFC 5280 §4.1.2.7)."""
+    return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def wrapping_label(step: str) -> str:
+    """The label that a wrapping key has for its short life."""
+    return f"wrap-{step}"[:32].rstrip("-")
+
+
+def load_wrapping_key(room: Room, alias: str, value: bytes) -> str:
+    """Have the security officer put a wrapping key into a device and trust it. Its check value.
+
+    The user is logged out meanwhile, and in again afterwards.
+
+    Raises:
+        CaError: the security officer was refused, or the device has another key than was given to it.
+    """
+    officer = officer_settings(room, alias)
+    label = wrapping_label(room.step)
+    try:
+        with room.closed(alias), security_officer(officer) as session:
+            session.load_wrapping_key(value, label=label, key_id=hashlib.sha256(label.encode()).digest()[:16])
+    finally:
+        officer.pin.forget()
+    return check_value(value)
+
+
+def require_wrapping_key(record: BackupRecord, value: bytes) -> None:
+    """Pass the octets that wrapped this backup.
+
+    Raises:
+        CaError: conflict, `CEREMONY-SHARE-SET`.
+    """
+    if check_value(value) != record.check_value:
+        detail = "the shares join to another wrapping key than that of the backup"
+        raise refuse(Kind.CONFLICT, "CEREMONY-SHARE-SET", detail)
+
+
+def sweep(room: Room, store: CeremonyStore) -> None:
+    """Remove a wrapping key that a try which was cut off has left."""
+    label = wrapping_label(room.step)
+    if any((each.object_class, each.label) == ("secret-key", label) for each in store.objects()):
+        store.destroy_wrapping_key(label=label)
+
+
+def restore(room: Room, alias: str, record: BackupRecord, blob: bytes, value: bytes) -> None:
+    """Unwrap a key into a device, and let it prove itself by a signature of a challenge.
+
+    The wrapping key is gone afterwards. The challenge, its signature and the public key are written down.
+
+    Raises:
+        CaError: the device refused it, or the key is not the one of the record.
+    """
+    sweep(room, room.token(alias).store)
+    load_wrapping_key(room, alias, value)
+    store = room.token(alias).store
+    left_over = [each for each in store.inventory() if each.label == record.label]
+    if left_over and room.tries(room.step) > 1:
+        store.destroy(label=record.label, key_id=bytes.fromhex(record.id))
+    try:
+        found = store.unwrap(
+            blob,
+            record.public_key,
+            label=record.label,
+            key_id=bytes.fromhex(record.id),
+            wrapping_key=wrapping_label(room.step),
+        )
+    finally:
+        store.destroy_wrapping_key(label=wrapping_label(room.step))
+    flags = {
+        each: getattr(found, each) for each in ("private", "sensitive", "extractable", "wrap_with_trusted")
+    }
+    room.effect({"restored": {"hsm": alias, "label": record.label, "id": record.id, **flags}})
+    _challenge(room, store.signer(label=record.label, key_id=bytes.fromhex(record.id)), record)
+
+
+def _challenge(room: Room, signer: Signer, record: BackupRecord) -> None:
+    if spki_sha256(signer.public_key) != hashlib.sha256(bytes.fromhex(record.spki)).hexdigest():
+        raise refuse(Kind.CONFLICT, "CEREMONY-BACKUP", "the device has another public key than the backup's")
+    algorithm = default_algorithm(signer.key_type)
+    path = f"challenges/{room.step}.txt"
+    lines = [
+        CHALLENGE,
+        f"ceremony: {room.script.id}",
+        f"step: {room.step}",
+        f"key: {record.label}",
+        f"nonce: {secrets.token_hex(16)}",
+        f"time: {to_text(room.clock.now())}",
+        "",
+    ]
+    text = "\n".join(lines).encode()
+    room.write(path, text)
+    room.write(f"challenges/{room.step}.spki", bytes.fromhex(record.spki))
+    room.effect(
+        {
+            "key_spki_sha256": spki_sha256(signer.public_key),
+            "mechanism": algorithm,
+            "input": path,
+            "input_sha256": hashlib.sha256(text).hexdigest(),
+            "output": signer.sign(text, algorithm).hex(),
+            "released": False,
+        }
+    )
