@@ -127,7 +127,7 @@ class SecurityOfficer(Protocol):
 
 
 def check_value(value: bytes) -> str:
-    """The check value (KCV) of an AES key in hex: three octets, as CKA_CHECK_VALUE (PKCS#11 v3.1 §4.10.2).
+    """The check value (KCV) of an AES key in hex: three octets, as CKA_CHECK_VALUE.
 
     They begin the encryption of one block of zeroes, and say no more of the key than whether it is the same.
     """

@@ -2,7 +2,7 @@
 
 They are made by ctypes on the very module that python-pkcs11 has loaded and initialised: loading a library
 a second time gives the first one again, with its state (dlopen(3)). Only `C_GetFunctionList` is looked up
-by its name, the one that a module must export (PKCS#11 v3.1 §5.4.4); the others stand in its list, whose
+by its name, the one that a module must export (PKCS#11 v3.1); the others stand in its list, whose
 order never changes.
 """
 
@@ -16,7 +16,7 @@ from ca_server.hsm.port import HsmRefused
 
 LABEL_BYTES = 32
 _OK = 0
-# Places in CK_FUNCTION_LIST (PKCS#11 v3.1 §3.6), counted from C_Initialize.
+# Places in CK_FUNCTION_LIST (PKCS#11 v3.1, pkcs11f.h), counted from C_Initialize.
 _GET_TOKEN_INFO = 6
 _INIT_TOKEN = 9
 _FUNCTIONS = 68
@@ -40,7 +40,7 @@ class _FunctionList(ctypes.Structure):
 
 
 class _TokenInfo(ctypes.Structure):
-    """CK_TOKEN_INFO (PKCS#11 v3.1 §3.2)."""
+    """CK_TOKEN_INFO (PKCS#11 v3.1, pkcs11t.h)."""
 
     _fields_ = (
         ("texts", ctypes.c_ubyte * (32 + 32 + 16 + 16)),
@@ -83,7 +83,7 @@ def pin_lengths(module: Path, slot: int) -> PinLengths:
 def init_token(module: Path, slot: int, label: str, so_pin: str) -> None:
     """C_InitToken: everything in the token is destroyed, and its security officer's PIN and label are set.
 
-    A token that is initialised already wants the PIN that its security officer has (PKCS#11 v3.1 §5.5.7).
+    A token that is initialised already wants the PIN that its security officer has (PKCS#11 v3.1).
     No session with the token is open, and the module is initialised.
 
     Raises:
