@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pexpect
 import pytest
@@ -163,7 +163,7 @@ def test_the_picture_of_a_rehearsal_is_made_from_one_and_fetches_nothing(tmp_pat
     picture = tmp_path / "ceremony.svg"
     command = [sys.executable, "-m", "ops.record_ceremony", str(picture)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=120)
-    drawn = ElementTree.parse(picture)
+    drawn = ET.parse(picture)
     texts = "\n".join(drawn.getroot().itertext()).replace("\xa0", " ")
     assert "[x][x] 2 of 2 signed: key-officer-1, key-officer-2" in texts
     assert "the ceremony ended: completed, no deviations" in texts
