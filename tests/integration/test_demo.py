@@ -13,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from ca_server.cli.demo.install import Install
+from ca_server.cli.demo.layout import DemoOptions, Layout
+from ca_server.core.ceremony.transcript import Event
+from ca_server.core.ceremony.verify import verify_bundle
 from tests.fixtures.appliance import free_port
+from tests.fixtures.commands import sealkeeper
 
 pytestmark = pytest.mark.hsm
 
@@ -77,3 +82,36 @@ def test_the_demo_tries_everything_and_describes_itself(command, tmp_path):
     assert (tmp_path / "demo/est/secret").read_text() == told
     assert demo["http01_port"] == port
     assert not described.exists()
+
+
+class FirstStepDone(Exception):
+    """Enough of an installation for a test."""
+
+
+def first_step_alone(_title, action):
+    action()
+    raise FirstStepDone
+
+
+def test_a_ceremony_that_was_cut_short_is_gone_on_with(tmp_path):
+    layout = Layout(DemoOptions(tmp_path / "demo", 1, 2, 3, None))
+    layout.directory.mkdir()
+    script = layout.directory / "first-hierarchy.toml"
+    script.write_text(sealkeeper("ceremony", "script", "--public-url", layout.http_url).stdout)
+    line = [sys.executable, "-m", "ca_server.cli", "ceremony", "rehearse", str(script)]
+    transcript = layout.ceremony / "files/transcript.jsonl"
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen([*line, "--directory", str(layout.ceremony)], stdout=log, stderr=log)
+        try:
+            wait_for(transcript, process)
+            while transcript.read_bytes().count(b"\n") < 25:
+                assert process.poll() is None
+                time.sleep(0.002)
+        finally:
+            process.kill()
+            process.wait()
+    assert not layout.bundle.exists()
+    with pytest.raises(FirstStepDone):
+        Install(layout, first_step_alone).run()
+    lines = verify_bundle(layout.bundle.read_bytes()).lines
+    assert Event.RESUME in {each.event for each in lines}
