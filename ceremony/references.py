@@ -175,6 +175,7 @@ def _unused(script: Script) -> Iterator[Violation]:
     read = {(name.category, name.name) for step in script.steps for name in step.reads()}
     keys = {key for _, key, _ in _purposes(script)} | {key for key, _ in _signing_purposes(script)}
     keys |= {name for category, name in read if category is Category.KEY}
+    keys |= {step.key for step in script.steps if step.do == "key.restore"}
     for alias in sorted(script.keys.keys() - keys):
         yield Violation("CEREMONY-UNUSED", f"nothing uses key '{alias}'", f"/keys/{alias}")
     devices = {key.hsm for key in script.keys.values()} | _names(read, Category.HSM)
@@ -198,6 +199,7 @@ def _unused(script: Script) -> Iterator[Violation]:
     used |= {
         name for category, name in read if category in {Category.INPUT, Category.CERTIFICATE, Category.FILE}
     }
+    used |= script.shares.keys()  # an input of that name is the record of the set
     for index, each in enumerate(script.inputs):
         if each.name not in used and each.type not in _EVIDENCE:
             yield Violation("CEREMONY-UNUSED", f"nothing reads input '{each.name}'", f"/inputs/{index}")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ceremony.steps.audit import AuditShares
 from ceremony.steps.backup import BackUpKey
 from ceremony.steps.certificates import BuildCertificate
 from ceremony.steps.chains import CheckChain
@@ -20,6 +21,7 @@ from ceremony.steps.keys import GenerateKey
 from ceremony.steps.lint import Lint
 from ceremony.steps.media import ExportMedia
 from ceremony.steps.record import Record
+from ceremony.steps.renew_secret import RenewSecret
 from ceremony.steps.requests import BuildRequest
 from ceremony.steps.restore import RestoreKey
 from ceremony.steps.roster import ProposeRoster, ProveRoster
@@ -48,6 +50,8 @@ AnyVerb = Annotated[
     | ProveRoster
     | InitialiseToken
     | BackUpKey
-    | RestoreKey,
+    | RestoreKey
+    | AuditShares
+    | RenewSecret,
     Field(discriminator="do"),
 ]
