@@ -604,8 +604,10 @@ class Bundle:
 
     @cached_property
     def public_keys(self) -> dict[str, bytes]:
-        """Every public key of a certificate, a CSR or a challenge, by the SHA-256 of its SPKI."""
-        bare = [data for path, data in self.files.items() if re.fullmatch(r"challenges/[^/]+\.spki", path)]
+        """Every public key that is in a certificate, in a CSR or bare, by the SHA-256 of its SPKI."""
+        bare = [
+            data for path, data in self.files.items() if re.fullmatch(r"(challenges|keys)/[^/]+\.spki", path)
+        ]
         return {sha256(spki): spki for spki in [*bare, *(each.spki for each in self.signed)] if spki}
 
     @cached_property
@@ -1127,6 +1129,7 @@ def check_next_roster(b: Bundle) -> Iterator[str]:
 
 STRONG = {"private": True, "sensitive": True, "always_sensitive": True, "local": True}
 SEALED = {"extractable": False, "never_extractable": True}
+BACKED_UP = {"extractable": True, "wrap_with_trusted": True}
 
 
 def check_keys(b: Bundle) -> Iterator[str]:
@@ -1141,13 +1144,15 @@ def check_keys(b: Bundle) -> Iterator[str]:
     told = {line["data"]["key"]["spki_sha256"]: line for line in b.events("effect") if "key" in line["data"]}
     for key in keys:
         label = key["label"]
-        wanted = {**STRONG, **({} if label in backed_up else SEALED)}
+        wanted = {**STRONG, **(BACKED_UP if label in backed_up else SEALED)}
         for name in sorted(name for name, value in wanted.items() if key.get(name) is not value):
             yield f"keys.json: key {label} is not as it must be: {name} is {key.get(name)}"
         line = told.pop(key["spki_sha256"], None)
         if line is None or line["data"]["key"] != key or line["step"] != key["step"]:
             yield f"keys.json: transcript.jsonl does not tell of key {label} as it stands here"
-        if key["id"] != sha256(f"{b.closing.says['ceremony']}\n{key['step']}\n".encode())[:32]:
+        attempt = key.get("attempt", 1)
+        name = f"{b.closing.says['ceremony']}\n{key['step']}\n" + (f"{attempt}\n" if attempt > 1 else "")
+        if key["id"] != sha256(name.encode())[:32]:
             yield f"keys.json: the id of key {label} does not come from its ceremony and step"
         if key["token"]["label"].startswith("REHEARSAL") != (b.mode == "rehearsal"):
             yield f"keys.json: key {label} lies in a token that is not one for a {b.mode}"
