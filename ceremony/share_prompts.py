@@ -64,14 +64,11 @@ class SharePrompts:
         """Until the custodian has written them down; then nothing of them is left on the screen."""
         while self._keyboard.ask(f"{person} types their id to see the {len(words)} words") != person:
             self._display.say("That is not their id.")
-        rows = range(0, len(words), _ROW)
-        self._display.show_secret(
-            "  ".join(
-                f"{place + 1:3} {words[place]:<12}" for place in range(row, min(row + _ROW, len(words)))
-            )
-            for row in rows
-        )
+        cells = [f"{number:3} {word:<12}" for number, word in enumerate(words, 1)]
         try:
+            self._display.show_secret(
+                "  ".join(cells[row : row + _ROW]) for row in range(0, len(cells), _ROW)
+            )
             # Hidden too: whoever types the words here by mistake must not have them recorded.
             self._keyboard.ask_hidden("ENTER once they are written down and compared")
         finally:
