@@ -180,7 +180,8 @@ def _evidence(files: Mapping[str, bytes], steps: Mapping[str, str]) -> Iterator[
     """What people answered, such as the numbers of bags, and all else but inventories that was kept."""
     lists = {f"evidence/{step}.json" for step, verb in steps.items() if verb == "hsm.inventory"}
     for path in sorted(files):
-        if path.startswith(("evidence/", "shares/", "papers/")) and path not in lists:
+        kept = path.startswith(("evidence/", "shares/", "papers/", "backups/", "challenges/"))
+        if kept and path.endswith((".json", ".txt")) and path not in lists:
             yield _text(path, files[path])
 
 
