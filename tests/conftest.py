@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.fixtures.running_responder",
     "tests.fixtures.stored",
     "tests.fixtures.ceremony",
+    "tests.fixtures.certifying",
     "tests.fixtures.network",
     "tests.fixtures.nginx",
     "tests.fixtures.on_the_wire",
