@@ -102,7 +102,7 @@ _RULES: dict[str, KindRule] = {
         may_make_keys=True,
         may_sign_crls=True,
     ),
-    "log-epoch": KindRule(verbs=frozenset({"log.reconcile", "log.name-key"}), may_make_keys=True),
+    "log-epoch": KindRule(verbs=frozenset({"log.reconcile", "gate.approve"}), may_make_keys=True),
     "roster-change": KindRule(verbs=frozenset({"roster.propose", "roster.prove", "gate.approve"})),
     "hsm-init": KindRule(verbs=frozenset({"hsm.initialise"})),
     "key-backup": KindRule(verbs=frozenset({"key.backup"}), may_make_keys=True),

@@ -11,7 +11,9 @@ from ceremony.steps.backup import BackUpKey
 from ceremony.steps.certificates import BuildCertificate
 from ceremony.steps.chains import CheckChain
 from ceremony.steps.check import Check
+from ceremony.steps.copies import AccountForCopies
 from ceremony.steps.crls import BuildCRL
+from ceremony.steps.destroy import DestroyKeys, OrderDestruction
 from ceremony.steps.environment import VerifyEnvironment
 from ceremony.steps.gates import ApproveGate, CloseGate, OpenGate
 from ceremony.steps.hsm import Login
@@ -27,6 +29,7 @@ from ceremony.steps.restore import RestoreKey
 from ceremony.steps.roster import ProposeRoster, ProveRoster
 from ceremony.steps.server_key import MakeServerKey
 from ceremony.steps.sign import Sign
+from ceremony.steps.zeroise import ZeroiseToken
 
 AnyVerb = Annotated[
     VerifyEnvironment
@@ -52,6 +55,10 @@ AnyVerb = Annotated[
     | BackUpKey
     | RestoreKey
     | AuditShares
-    | RenewSecret,
+    | RenewSecret
+    | OrderDestruction
+    | DestroyKeys
+    | ZeroiseToken
+    | AccountForCopies,
     Field(discriminator="do"),
 ]

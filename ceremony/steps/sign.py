@@ -47,7 +47,7 @@ class Sign(Verb):
         """
         document = read_document(room.folder.read(description_path(self.subject)))
         digest = hashlib.sha256(room.folder.read(document_path(self.subject))).hexdigest()
-        if digest not in _approved(room):
+        if digest not in approved_digests(room):
             detail = f"no gate approved the bytes of '{self.subject}' as they are now"
             raise refuse(Kind.CONFLICT, "CEREMONY-TBS-CHANGED", detail)
         return {"document": self.subject, "tbs_sha256": digest, "key": document.key}
@@ -81,7 +81,7 @@ class Sign(Verb):
         return Done(f"{document.product} SHA-256 {digest}", {"product": document.product, "sha256": digest})
 
 
-def _approved(room: Room) -> frozenset[str]:
+def approved_digests(room: Room) -> frozenset[str]:
     """The digests of all that gates approved: their steps are done, so all who had to have signed."""
     gates = [line for line in room.lines if line.event is Event.GATE and line.data["gate"] == Gate.APPROVE]
     done = {line.step for line in room.lines if line.event is Event.DONE}
