@@ -17,11 +17,13 @@ from ceremony.steps.destroy import DestroyKeys, OrderDestruction
 from ceremony.steps.environment import VerifyEnvironment
 from ceremony.steps.gates import ApproveGate, CloseGate, OpenGate
 from ceremony.steps.hsm import Login
+from ceremony.steps.incident import FreezeIssuance, ReportIncident
 from ceremony.steps.initialise import InitialiseToken
 from ceremony.steps.inventory import Inventory
 from ceremony.steps.keys import GenerateKey
 from ceremony.steps.lint import Lint
 from ceremony.steps.media import ExportMedia
+from ceremony.steps.reconcile import ReconcileLog
 from ceremony.steps.record import Record
 from ceremony.steps.renew_secret import RenewSecret
 from ceremony.steps.requests import BuildRequest
@@ -59,6 +61,9 @@ AnyVerb = Annotated[
     | OrderDestruction
     | DestroyKeys
     | ZeroiseToken
-    | AccountForCopies,
+    | AccountForCopies
+    | ReconcileLog
+    | FreezeIssuance
+    | ReportIncident,
     Field(discriminator="do"),
 ]
