@@ -1,4 +1,4 @@
-"""The audit log's anchors against each other: which checkpoint is the newest, and whether any two disagree."""
+"""The audit log's anchors against each other: which checkpoint is the newest, and do any two disagree."""
 
 from __future__ import annotations
 
