@@ -220,7 +220,7 @@ class Room:
         """
         data = {"text": deviation.text, "decision": deviation.decision, "by": deviation.by}
         self.journal.add(Event.DEVIATION, data, step=step)
-        self.display.say(f"deviation written down: {deviation.text}")
+        self.display.show_deviation(self.deviations, deviation.text, deviation.decision, deviation.by)
         if self.deviations > self.script.policy.max_deviations:
             detail = f"the script allows {self.script.policy.max_deviations} deviations"
             raise refuse(Kind.FORBIDDEN, "CEREMONY-DEVIATIONS", detail)

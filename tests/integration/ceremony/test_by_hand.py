@@ -98,6 +98,7 @@ def test_slips_and_a_deviation_end_in_a_ceremony_that_has_them_written_down(sitt
     assert "outcome: completed-with-deviations\n" in sitting.closing()
     recording = sitting.recording()
     assert "What is not as planned: the clock on the wall stands\n" in recording
+    assert "DEVIATION 1: the clock on the wall stands\n  decided by mia: the machine's is used\n" in recording
     assert "key-officer: [x][ ] 1 of 2 signed: key-officer-2\n" in recording
     assert sitting.verdict() == "good"
 
