@@ -16,12 +16,13 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from pydantic import ValidationError
 
-from ca_server.core.assemble import PLACEHOLDER, assemble_certificate, assemble_crl
 from ca_server.core.bundle import API_SERVER_CSR, Bundle, KeyEntry
 from ca_server.core.ceremony.grammar import COMPLETED
 from ca_server.core.ceremony.transcript import Event, Line
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.core.signatures import PublicKey, key_type_of, spki_sha256
+
+CHALLENGE = "sealkeeper ceremony challenge v1"
 
 _MADE = ("authorities/", "certificates/", "crls/", "csrs/", "responders/")
 _BAD_DER = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
@@ -115,10 +116,11 @@ def _check_signature(
     signed = bundle.files.get(path) if isinstance(path, str) else None
     if signed is None or hashlib.sha256(signed).hexdigest() != digest:
         raise _refuse("CEREMONY-PRODUCT", line, "the bytes that were signed are not in the bundle")
-    if approved.get(str(digest), line.seq) >= line.seq and (data.get("released") or _is_tbs(signed)):
-        raise _refuse("CEREMONY-UNAPPROVED", line, f"nobody had approved {path} when it was signed")
     if not data.get("released"):
+        _check_challenge(line, str(path), signed, bundle)
         return set()
+    if approved.get(str(digest), line.seq) >= line.seq:
+        raise _refuse("CEREMONY-UNAPPROVED", line, f"nobody had approved {path} when it was signed")
     made = {each.path for each in products.values() if each.tbs == signed}
     for name in made:
         product = products[name]
@@ -131,16 +133,14 @@ def _check_signature(
     return made
 
 
-def _is_tbs(data: bytes) -> bool:
-    """Whether bytes are a certificate's or a CRL's to-be-signed part: never a mere challenge."""
-    for load, assemble in (
-        (x509.load_der_x509_certificate, assemble_certificate),
-        (x509.load_der_x509_crl, assemble_crl),
-    ):
-        with suppress(*_BAD_DER):
-            load(assemble(data, PLACEHOLDER))
-            return True
-    return False
+def _check_challenge(line: Line, path: str, text: bytes, bundle: Bundle) -> None:
+    """What a key signs without an approval proves that it is there, and can prove nothing else.
+
+    A text that begins with these words is no certificate, CRL, OCSP response or checkpoint.
+    """
+    words = f"{CHALLENGE}\nceremony: {bundle.manifest.ceremony}\nstep: {line.step}\n".encode()
+    if path != f"challenges/{line.step}.txt" or not text.startswith(words):
+        raise _refuse("CEREMONY-UNAPPROVED", line, f"nobody had approved {path} when it was signed")
 
 
 def _read(path: str, bundle: Bundle) -> _Product:

@@ -11,6 +11,7 @@ from ca_server.core.ceremony.demands import Role, RoleName
 from ca_server.core.document import MAX_DOCUMENT_BYTES
 from ca_server.core.errors import CaError, Kind, refuse
 
+OPEN = "gate.open"
 CLOSE = "gate.close"
 
 _Slug = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
@@ -79,6 +80,12 @@ def parse_script_facts(data: bytes) -> ScriptFacts:
     asked = {role for step in script.steps for role in step.sign_by}
     if not asked <= script.roles.keys() or len({step.id for step in script.steps}) != len(script.steps):
         raise _refused("a step of the script in it is there twice, or asks for a role that it does not have")
+    verbs = [step.do for step in script.steps]
+    gates = [step for step in script.steps if step.do in {OPEN, CLOSE}]
+    if verbs.count(OPEN) != 1 or verbs.count(CLOSE) != 1 or verbs[-1] != CLOSE:
+        raise _refused("the script in it does not have one opening, and one close at its end")
+    if any(set(gate.sign_by) != script.roles.keys() for gate in gates):
+        raise _refused("a role of the script in it does not sign opening and close")
     return script
 
 

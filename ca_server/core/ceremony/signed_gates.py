@@ -11,14 +11,14 @@ from ca_server.core.ceremony.demands import RoleName, check_persons, check_quoru
 from ca_server.core.ceremony.grammar import COMPLETED
 from ca_server.core.ceremony.people import check_statement
 from ca_server.core.ceremony.roster import Roster
-from ca_server.core.ceremony.script_facts import CLOSE, ScriptFacts, StepFacts
+from ca_server.core.ceremony.script_facts import CLOSE, OPEN, ScriptFacts, StepFacts
 from ca_server.core.ceremony.statement import NO_SUBJECT, Gate, Statement
 from ca_server.core.ceremony.transcript import Event, Line
 from ca_server.core.errors import CaError, Kind, refuse
 
 _CLOSING = "closing.txt"
 # What a gate's verb collects; other verbs name the gate in their lines.
-_GATES = {"gate.open": Gate.OPEN, "gate.approve": Gate.APPROVE}
+_GATES = {OPEN: Gate.OPEN, "gate.approve": Gate.APPROVE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class _Room:
         self._gates: list[SignedGate] = []
         self._closed: list[SignedGate] = []
         self._nonces: set[str] = set()
-        self._opening = next((each for each in papers.script.steps if each.do == "gate.open"), None)
+        self._opening = next(each for each in papers.script.steps if each.do == OPEN)
         self._opened = False
         self._resuming = False
 
@@ -94,6 +94,9 @@ class _Room:
         if statement.gate in {Gate.OPEN, Gate.RESUME}:
             self._present.append(signed.signer)
             check_persons(self._present, self._papers.script.roles, self._papers.roster)
+        elif statement.gate is Gate.CLOSE and not self._present:
+            # Ended before anybody had opened it: whoever closes it must have been one who could.
+            check_persons([signed.signer], self._papers.script.roles, self._papers.roster)
         elif statement.gate is not Gate.CANDIDATE and signed.signer not in self._present:
             raise _refuse(
                 "CEREMONY-GATE", line, "who signed was not there at the opening or at the last resume"
@@ -109,7 +112,7 @@ class _Room:
         self._present, self._gates = [], []
 
     def begin(self) -> None:
-        if self._resuming and self._opening is not None:
+        if self._resuming:
             signed = [each.signer for each in self._gates if each.statement.gate is Gate.RESUME]
             check_quorum(self._papers.script.roles, signed, self._opening.sign_by)
         self._resuming = False
@@ -128,7 +131,7 @@ class _Room:
             raise _refuse(
                 "CEREMONY-GATE", gates[0].line, "those who signed at this gate signed different things"
             )
-        if step.do == "gate.open":
+        if step.do == OPEN:
             self._opened = True
         ((subject, digest),) = subjects
         named = step.subject or step.paper
@@ -141,7 +144,10 @@ class _Room:
         closing, script = self._papers.closing, self._papers.script
         present = {(each.person, each.role) for each in closing.present}
         signers = [each.signer for each in self._closed]
-        if {(person, str(role)) for person, role in signers} != present or len(signers) != len(present):
+        if not signers:
+            raise _not_closed("nobody signed it")
+        same = {(person, str(role)) for person, role in signers} == present and len(signers) == len(present)
+        if not same and (self._present or present):
             raise _not_closed("those who are named as present, and no others, sign it once each")
         names = {each.id: each.name for each in self._papers.roster.persons.values()}
         if any(names.get(each.person) != each.name for each in closing.present):

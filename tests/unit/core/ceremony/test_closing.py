@@ -104,6 +104,11 @@ def test_any_other_spelling_is_refused(old, new):
     refused(text.replace(old, new))
 
 
+def test_nobody_is_there_at_the_end_of_what_never_began():
+    nobody = replace(GOOD, outcome=Outcome.ABORTED_CLEAN, present=())
+    assert parse_closing(make_closing(nobody)) == nobody
+
+
 def test_the_size_comes_first():
     assert "KiB" in refused(b"x" * (closing.MAX_CLOSING_BYTES + 1))
 
