@@ -16,6 +16,9 @@ from ceremony.display import Display
 from ceremony.people import Aborted, Deviated, Paused
 from ceremony.qr import MAX_LINE_CHARACTERS
 
+MAX_DEVIATION = 500
+"""Characters of each line of a deviation."""
+
 HELP = "At any question you may also type: pause, abort, or deviation."
 
 
@@ -97,8 +100,8 @@ class Keyboard:
         return Deviated(text, decision, self._required("Who decided it"))
 
     def _required(self, words: str) -> str:
-        while not (answer := self._read(f"{words}:")):
-            self._display.say("This cannot be empty.")
+        while not 0 < len(answer := self._read(f"{words}:")) <= MAX_DEVIATION or not answer.isprintable():
+            self._display.say(f"Type one line of 1 to {MAX_DEVIATION} printable characters.")
         return answer
 
 

@@ -65,7 +65,9 @@ def test_an_abort_is_asked_back_and_can_be_taken_back():
 
 
 def test_a_deviation_has_its_text_its_decision_and_who_decided():
-    keyboard, _ = typing("deviation", "", "a cable is missing", "fetched another", "mia")
+    keyboard, _ = typing(
+        "deviation", "", "x" * 501, "\x1b[2J", "a cable is missing", "fetched another", "mia"
+    )
     with pytest.raises(Deviated) as said:
         keyboard.ask("who")
     assert (said.value.text, said.value.decision, said.value.by) == (
