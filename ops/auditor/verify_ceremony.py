@@ -415,7 +415,7 @@ def read_closing(data: bytes) -> Closing:
         files = {row[66:]: row[:64] for row in rows[gap + 1 : -1]}
     except (ValueError, UnicodeDecodeError):
         raise Bad("closing.txt: not a closing statement") from None
-    expect(all(len(person) == 3 for person in people) and people, "closing.txt: its people")
+    expect(all(len(person) == 3 for person in people), "closing.txt: its people")
     text = [CLOSING_TITLE, *(f"{key}: {says.get(key)}" for key in CLOSING_KEYS)]
     text += [f"person: {role} {person} {name}" for role, person, name in people]
     text += ["", *(f"{digest}  {path}" for path, digest in sorted(files.items())), ""]
@@ -1082,8 +1082,12 @@ def presence_problems(b: Bundle, present: set[tuple[str, str]]) -> Iterator[str]
         signer = gate.says["role"], gate.says["person"]
         if gate.says["gate"] in ("open", "resume"):
             there.add(signer)
+        elif gate.says["gate"] == "close" and not there and b.closing.says["outcome"] not in GOOD:
+            continue  # a ceremony that ended before it was opened
         elif gate.says["gate"] != "candidate" and signer not in there:
             yield f"{gate.path}: {signer[1]} had not signed the opening or the last resume as {signer[0]}"
+    if not any(gate.says["gate"] == "close" for gate in b.gates):
+        yield "closing.txt: nobody signed it"
     for role, person in sorted(there - present):
         yield f"closing.txt: it leaves out {person}, who was there as {role}"
     for role, person in sorted(present - there):

@@ -143,6 +143,27 @@ class Aborted(Ceremony):
         self.stop("CEREMONY-ABORTED", f"{name}-sign")
 
 
+class NeverOpened(Ceremony):
+    """Ended before anybody had signed the opening; a witness closed it."""
+
+    outcome = "aborted-clean"
+
+    def hold(self):
+        shared = self.papers()
+        self.stop("CEREMONY-ABORTED", "-")
+        self.files["keys.json"] = canonical([])
+        self.files["manifest.json"] = canonical({**shared, **self.manifest([])})
+        self.signers = {}
+        self.state_close()
+        self.gate("close", "close", "internal-witness", "cyd", "closing.txt")
+        return self.end()
+
+
+class Unclosed(NeverOpened):
+    def gate(self, gate, step, role, person, subject="-"):
+        pass
+
+
 class Relieved(Resumed):
     """Bob left and Gil came, who signed the resumption; Bob is not there at the close."""
 
@@ -169,7 +190,7 @@ class ClosedAnew(Ceremony):
         super().begin(step, effect, 1 + (step == "close" and self.deviations), **intent)
 
 
-@pytest.mark.parametrize("ceremony", [Deviated, Resumed, Paused, Relieved, Aborted, ClosedAnew])
+@pytest.mark.parametrize("ceremony", [Deviated, Resumed, Paused, Relieved, Aborted, NeverOpened, ClosedAnew])
 def test_an_honest_bundle_of_an_eventful_day_is_good(officers, judge, ceremony):
     assert judge(ceremony(officers).hold()) == []
 
@@ -611,6 +632,7 @@ def but_ada(value, others):
         pytest.param(OtherInstalledKey, MANIFEST, "authorities/issuing.cer is another's", id="OtherKey"),
         pytest.param(ForgottenProduct, MANIFEST, "crls/root.crl", id="ForgottenProduct"),
         pytest.param(UnknownObject, DEVICES, "evidence/after.json: other objects", id="UnknownObject"),
+        pytest.param(Unclosed, CLOSE, "nobody signed it", id="Unclosed"),
         pytest.param(TwinKey, DEVICES, "evidence/after.json: there is another key root", id="TwinKey"),
         pytest.param(ResumedAlone, QUORUMS, "resumed without the quorum of administrator", id="ResumedAlone"),
         lie("LongerThanItsIssuer", CHAINED, "issuing.cer: it is valid for longer",
