@@ -7,6 +7,7 @@ planned. The end of input and Ctrl-C are a pause, so that nobody loses a ceremon
 from __future__ import annotations
 
 import getpass
+import io
 import sys
 import warnings
 from typing import TextIO
@@ -30,6 +31,9 @@ class Keyboard:
         self._display = display
         self._resume = resume
         self._stream = stream or sys.stdin
+        if isinstance(self._stream, io.TextIOWrapper):
+            # What is not UTF-8 is a wrong answer, not the end of the program.
+            self._stream.reconfigure(errors="replace")
 
     def ask(self, words: str, default: str = "") -> str:
         """A line that is typed, without the spaces around it; of an empty one, the default.
@@ -112,6 +116,9 @@ def _without_echo(question: str) -> str:
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
             return getpass.getpass(question)
+        except UnicodeDecodeError:
+            # The error carries what was typed; this is no word of anything.
+            return "\N{REPLACEMENT CHARACTER}"
         except getpass.GetPassWarning:
             detail = "there is no terminal on which a secret can be typed without being seen"
             raise refuse(Kind.UNAVAILABLE, "CEREMONY-TERMINAL", detail) from None

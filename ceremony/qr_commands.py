@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,6 +121,8 @@ def _collect() -> bytes:
     from ceremony.qr import MAX_LINE_CHARACTERS, Collector  # noqa: PLC0415
 
     collector = Collector()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
     while not collector.complete and (line := sys.stdin.readline(MAX_LINE_CHARACTERS + 1)):
         if not line.strip():
             continue

@@ -248,6 +248,16 @@ def test_a_share_is_typed_unseen_and_a_wrong_word_named_by_its_number(desk):
     assert not any(word in desk.recording for word in [*SHARE, "acadmic"])
 
 
+def test_noise_on_the_line_is_a_wrong_word(desk):
+    terminal = desk.ask("ask_share", "ada", "backup-2027")
+    terminal.expect_exact("from word 1 of 33 on")
+    os.write(terminal.child_fd, b"\xff\xfe\n")
+    terminal.expect_exact("Word 1 is not a word of any share")
+    terminal.expect_exact("from word 1 of 33 on")
+    terminal.sendline("pause")
+    assert desk.result(terminal) == {"raised": "Paused"}
+
+
 def test_an_empty_line_ends_a_shorter_share(desk):
     terminal = desk.ask("ask_share", "ada", "backup-2027")
     terminal.expect_exact("from word 1 of 33 on")

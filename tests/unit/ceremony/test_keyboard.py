@@ -41,6 +41,13 @@ def test_an_answer_is_given_without_the_spaces_around_it_and_remembered():
     assert display.recording() == "who: ada\n"
 
 
+def test_what_is_not_utf_8_is_a_wrong_answer_and_no_more():
+    stream = io.TextIOWrapper(io.BytesIO(b"\xff\xfe\nada\n"), encoding="utf-8")
+    keyboard = Keyboard(Display(Console(file=io.StringIO())), RESUME, stream)
+    assert keyboard.ask("who") == "\ufffd\ufffd"
+    assert keyboard.ask("who") == "ada"
+
+
 def test_an_empty_line_is_the_default_and_the_question_names_it():
     keyboard, display = typing("", "")
     assert keyboard.ask("who", "ada") == "ada"

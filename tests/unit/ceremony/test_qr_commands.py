@@ -54,7 +54,17 @@ def test_frames_in_any_order_with_lines_between_are_read_and_what_is_missing_is_
     frames = to_frames(CONTENT, 2000)
     assert len(frames) == 3
     typed = "\n".join(
-        [frames[2], "", "noise", to_frames(b"other", 100)[0], frames[0], frames[2], frames[1], "after"]
+        [
+            "\xff",
+            frames[2],
+            "",
+            "noise",
+            to_frames(b"other", 100)[0],
+            frames[0],
+            frames[2],
+            frames[1],
+            "after",
+        ]
     )
     read = run(qr, "read", "--out", tmp_path / "back", typed=typed)
     assert "part 3 of 3; missing: 1, 2\n" in read.stderr
@@ -62,6 +72,14 @@ def test_frames_in_any_order_with_lines_between_are_read_and_what_is_missing_is_
     assert "[CEREMONY-QR-FRAME]" in read.stderr
     assert "[CEREMONY-QR-SET]" in read.stderr
     assert (tmp_path / "back").read_bytes() == CONTENT
+
+
+def test_noise_that_is_no_text_is_skipped(tmp_path):
+    [frame] = to_frames(b"abc", 100)
+    arguments = ["read", "--out", str(tmp_path / "back")]
+    result = CliRunner().invoke(qr, arguments, input=b"\xff\x00\xfe\n" + frame.encode() + b"\n")
+    assert result.exit_code == 0
+    assert (tmp_path / "back").read_bytes() == b"abc"
 
 
 def test_an_input_that_ends_too_soon_writes_nothing(tmp_path):
