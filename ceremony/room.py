@@ -157,9 +157,9 @@ class Room:
         return KeyEntry.model_validate_json(self.folder.read(name)) if self.folder.has(name) else None
 
     def key_list(self) -> bytes:
-        """Every key that this ceremony made, as the bundle lists them (RFC 8785)."""
-        made = [self.entry(key) for key in self.script.keys]
-        return rfc8785.dumps([each.model_dump(mode="json") for each in made if each])
+        """Every key that this ceremony made, as its transcript tells; the bundle lists them so (RFC 8785)."""
+        effects = (line.data for line in self.lines if line.event is Event.EFFECT)
+        return rfc8785.dumps([effect["key"] for effect in effects if "key" in effect])
 
     def key_type(self, certificate: str) -> KeyType:
         """The type of the key that a certificate certifies."""
