@@ -42,9 +42,8 @@ def command(
         click.echo(line, err=True)
     if report.manifest.log:
         click.echo("the log goes on with audit.key: the new key was written down, and nothing else", err=True)
-    click.echo(
-        "next: restart sealkeeper serve and sealkeeper worker, which open keys when they start", err=True
-    )
+    if report.authorities_changed:
+        click.echo("next: restart sealkeeper serve and worker, which open keys when they start", err=True)
 
 
 def run_import(config: Config, bundle: Path, *, sha256: str | None, rehearsal: bool) -> ImportReport:

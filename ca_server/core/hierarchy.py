@@ -35,6 +35,8 @@ FIRST_HIERARCHY = "first-hierarchy"
 _BAD_CONTENT = (
     ValueError,
     TypeError,
+    KeyError,
+    RecursionError,
     InvalidSignature,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,

@@ -85,6 +85,11 @@ class ImportReport:
     responders: tuple[ImportedResponder, ...]
     revoked: tuple[str, ...]
 
+    @property
+    def authorities_changed(self) -> bool:
+        """Whether processes that run know other authorities, or ways up from them, than there are now."""
+        return bool(self.certificates or self.revoked)
+
 
 def import_bundle(context: Context, path: Path, expected: Expected) -> ImportReport:
     """Verify a bundle and import what it brings.

@@ -46,7 +46,7 @@ def test_a_later_root_crl(appliance, later, root_files):
     arguments = ["import", "--bundle", str(bundle), "--config", str(appliance.config_file)]
     done = sealkeeper(*arguments)
     assert "CRL 2 of root-r1" in done.stdout
-    assert "restart sealkeeper serve" in done.stderr
+    assert "restart" not in done.stderr
     again = sealkeeper(*arguments, check=False)
     assert again.returncode == 1
     assert "BUNDLE-IMPORTED" in again.stderr
