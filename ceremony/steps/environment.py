@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ca_server.core.clock import to_text
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ceremony.room import Room
     from ceremony.script import Script
 
-_INTERFACES = Path("/sys/class/net")
 _LOOPBACK = "lo"
 
 
@@ -57,8 +56,8 @@ class VerifyEnvironment(Verb):
 
 
 def _interfaces() -> tuple[str, ...]:
-    """Every network interface of this machine but the loopback."""
-    return tuple(sorted(each.name for each in _INTERFACES.iterdir() if each.name != _LOOPBACK))
+    """Every network interface of this machine but the loopback, as the kernel lists them for this process."""
+    return tuple(sorted(name for _, name in socket.if_nameindex() if name != "lo"))
 
 
 def _differences(room: Room, interfaces: tuple[str, ...]) -> Iterator[Violation]:
