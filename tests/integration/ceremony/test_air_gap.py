@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.ceremony_terminal import ALONE, demand_no_network
+
 pytestmark = [pytest.mark.hsm, pytest.mark.slow]
 
 CHECKOUT = Path(__file__).parents[3]
 BASE = CHECKOUT / ".venv-ceremony"
-# A user namespace lets anybody make the network namespace, and changes nothing for root.
-ALONE = ("unshare", "--map-root-user", "--net")
 
 
 @pytest.fixture
@@ -36,8 +36,7 @@ def alone(wheel, tmp_path):
     if not (BASE / "bin" / "python").exists():
         assert "CI" not in os.environ, "ops/bootstrap test makes .venv-ceremony"
         pytest.skip("there is no .venv-ceremony: ops/bootstrap test makes it")
-    if subprocess.run([*ALONE, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this kernel makes no network namespaces for us")
+    demand_no_network()
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
