@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.fixtures.stored",
     "tests.fixtures.ceremony",
     "tests.fixtures.certifying",
+    "tests.fixtures.custody",
     "tests.fixtures.network",
     "tests.fixtures.nginx",
     "tests.fixtures.on_the_wire",
