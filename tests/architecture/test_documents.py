@@ -13,6 +13,7 @@ from tests.architecture.tree import ROOT, documents, inline_code, name_of, track
 ROOMS = "ca_server|ceremony|ocsp_responder|policies|tests|ops|\\.github|\\.ci"
 PATH = re.compile(rf"(?<![\w./-])((?:{ROOMS})/[\w./*-]*[\w*/])")
 LINK = re.compile(r"\]\(([^)\s]+)\)|src(?:set)?=\"([^\"]+)\"")
+RULE = re.compile(r"(?<![\w-])([A-Z][A-Z0-9]+(?:-[A-Z0-9]+)+)(?![\w…*-])")
 MINIMUM_RECORDS = 10
 
 
@@ -46,6 +47,14 @@ def test_every_link_leads_somewhere(document):
         if not path.exists() or (anchor and anchor not in anchors_of(path)):
             lost.append(link)
     assert lost == []
+
+
+@pytest.mark.parametrize("document", list(documents()), ids=name_of)
+def test_every_rule_that_is_named_exists(document):
+    rules = set(re.findall(r"^\| `([A-Z0-9-]+)` \|", (ROOT / "ops/docs/rules.md").read_text(), re.MULTILINE))
+    families = {rule.split("-")[0] for rule in rules}
+    named = {rule for code in inline_code(document) for rule in RULE.findall(code)}
+    assert {rule for rule in named - rules if rule.split("-")[0] in families} == set()
 
 
 def test_the_readme_names_the_two_commands_and_every_document():
