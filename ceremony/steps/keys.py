@@ -11,6 +11,7 @@ from ca_server.core.audit.note import make_verifier_key
 from ca_server.core.bundle import key_id
 from ca_server.core.errors import Kind, refuse
 from ca_server.hsm.port import HsmRefused, KeyRecord
+from ceremony.failure import Failure, Stopped
 from ceremony.fields import Slug
 from ceremony.keys import describe_key, key_path, public_key_path, verifier_key_path
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
@@ -49,7 +50,7 @@ class GenerateKey(Verb):
         """Make the key, or take over the one that an interrupted try left under this very id.
 
         Raises:
-            CaError: conflict, `CEREMONY-LABEL-USED`, another key has its label or id.
+            CaError, Stopped: conflict, `CEREMONY-LABEL-USED`, another key has its label or id.
             HsmRefused: the mechanism is missing, or an attribute came back weaker.
         """
         wanted = room.script.keys[self.key]
@@ -96,4 +97,6 @@ class GenerateKey(Verb):
             f"a key '{first.label}' with id {first.key_id.hex()} is in {wanted.hsm}: this ceremony, or"
             " another with its labels, has been here. Give the script a new id and labels, or destroy the key"
         )
-        raise refuse(Kind.CONFLICT, "CEREMONY-LABEL-USED", detail)
+        used = refuse(Kind.CONFLICT, "CEREMONY-LABEL-USED", detail)
+        # At the first try nothing has been asked of the token yet; after a crash that is not known.
+        raise Stopped(Failure.NOTHING_DONE, used) if room.tries(self.id) == 1 else used
