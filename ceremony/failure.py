@@ -17,7 +17,7 @@ class Failure(StrEnum):
 
 
 ADVICE = {
-    Failure.NOTHING_DONE: "Nothing has happened in any token. Mend the cause and resume, or abort freely.",
+    Failure.NOTHING_DONE: "This step did nothing in any token. Mend the cause and resume, or abort.",
     Failure.UNCERTAIN: "It is open whether the token did its work. Resume: the token is asked, not guessed.",
     Failure.WRONG_PRODUCT: "Something was made that must not be used. Keep it, write it down, revoke it.",
     Failure.INTEGRITY: "Stop, seal the room, and treat it as an incident; only a full quorum can go on.",

@@ -36,7 +36,7 @@ def check_host(script: Script, host: Host) -> None:
     Raises:
         CaError: malformed, all that is wrong at once.
     """
-    violations = (*_bindings(script, host), *_mode(host))
+    violations = (*_bindings(script, host), *_mode(host), *_media(script, host))
     if violations:
         raise refuse_all("host file", violations)
 
@@ -146,6 +146,13 @@ def _bindings(script: Script, host: Host) -> Iterator[Violation]:
     for (_, label), count in counts.items():
         if count > 1:
             yield Violation("CEREMONY-BINDING", f"token '{label}' is bound to two aliases", "/tokens")
+
+
+def _media(script: Script, host: Host) -> Iterator[Violation]:
+    wanted = max((step.copies for step in script.steps if step.do == "media.export"), default=0)
+    if len(host.media) < wanted:
+        detail = f"the script copies to {wanted} media, and {len(host.media)} are named"
+        yield Violation("CEREMONY-MEDIA", detail, "/media")
 
 
 def _mode(host: Host) -> Iterator[Violation]:

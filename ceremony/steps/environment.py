@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ceremony.room import Room
     from ceremony.script import Script
 
-_LOOPBACK = "lo"
-
 
 class VerifyEnvironment(Verb):
     """Look at the machine, at each resume too; a rehearsal writes down what differs, production stops."""

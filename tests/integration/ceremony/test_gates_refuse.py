@@ -102,8 +102,14 @@ class Site:
         path.write_text(
             'format = "ceremony-host/v2"\nmode = "production"\nallow_software_token = true\n'
             f'output_directory = "{self.room}"\nroster = "{roster}"\n'
+            f'media = ["{self._medium(1)}", "{self._medium(2)}"]\n'
             f'[tokens.root]\nmodule = "{module}"\nlabel = "vault-root"\npin_file = "{pin}"\n'
         )
+        return path
+
+    def _medium(self, number: int) -> Path:
+        path = self.folder / f"medium-{number}"
+        path.mkdir()
         return path
 
     def _sign(self, _shown: str) -> str:
