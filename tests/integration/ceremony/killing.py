@@ -1,10 +1,10 @@
-"""Holds ceremonies that are killed at a line of their transcript, and resumes each; drives `test_kill`.
+"""Holds ceremonies that are killed at a line of their transcript, and resumes or aborts each: `test_kill`.
 
 Its own process, because PKCS#11 modules do not survive a fork: everything is imported here once, and each
 ceremony runs in a child that has not loaded the module yet. Prints one JSON object a case.
 
     python -m tests.integration.ceremony.killing BUNDLES [NAME=FILE ...]
-    with lines SCRIPT DIRECTORY ROOM LINE before|after on standard input
+    with lines SCRIPT DIRECTORY ROOM LINE before|after resume|abort on standard input
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ NOT_KILLED, REFUSED = 0, 3
 def main() -> None:
     inputs = {name: Path(path) for name, _, path in (each.partition("=") for each in sys.argv[1:])}
     for line in sys.stdin:
-        script, directory, room, number, when = line.split()
+        script, directory, room, number, when, then = line.split()
         case = Case(Path(script), Path(directory), Path(room), inputs)
-        print(json.dumps(case.run(int(number), after=when == "after")), flush=True)
+        print(json.dumps(case.run(int(number), after=when == "after", abort=then == "abort")), flush=True)
 
 
 class Case:
@@ -43,7 +43,7 @@ class Case:
         self.plan = make_plan(script.read_bytes())
         self.directory, self.room, self.inputs = directory, room, inputs
 
-    def run(self, number: int, *, after: bool) -> dict[str, object]:
+    def run(self, number: int, *, after: bool, abort: bool) -> dict[str, object]:
         """`number` 0 kills nothing."""
         tokens, kept = self.room / "tokens", self.room / "tokens.kept"
         if kept.exists():
@@ -51,7 +51,7 @@ class Case:
             shutil.copytree(kept, tokens)
         shutil.rmtree(self.directory, ignore_errors=True)
         first = in_child(lambda: self._begin(number, after=after))
-        second = None if os.WIFEXITED(first) else in_child(lambda: event.go_on(self.directory))
+        second = None if os.WIFEXITED(first) else in_child(self._end if abort else self._go_on)
         return {
             "line": number,
             "after": after,
@@ -60,24 +60,33 @@ class Case:
             "resumed": second,
         }
 
+    def _go_on(self) -> None:
+        event.go_on(self.directory)
+
+    def _end(self) -> None:
+        event.end(self.directory, "killed")
+
     def _begin(self, number: int, *, after: bool) -> None:
-        kill_at(number, after=after)
+        kill_at(number, self.directory / "files/transcript.jsonl", after=after)
         now = SystemClock().now()
         host = prepare(self.plan.script, self.directory, room=self.room, inputs=self.inputs, now=now)
         event.begin(self.plan, host)
 
 
-def kill_at(number: int, *, after: bool) -> None:
-    """Have this process killed when the line of this number, from 1, is written: before it is, or after."""
+def kill_at(number: int, transcript: Path, *, after: bool) -> None:
+    """Have this process killed when the line of this number, from 1, is written: before it is, or after.
+
+    Lines of the dry run that comes before the ceremony go to another transcript and do not count.
+    """
     write, count = Journal._write, 0
 
     def counted(self: Journal, line: bytes) -> None:
         nonlocal count
-        count += 1
-        if count == number and not after:
+        count += transcript.exists()
+        if count == number > 0 and not after:
             os.kill(os.getpid(), signal.SIGKILL)
         write(self, line)
-        if count == number:
+        if count == number > 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
     Journal._write = counted

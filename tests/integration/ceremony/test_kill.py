@@ -121,6 +121,21 @@ def test_after_a_kill_at_any_line_there_is_one_key_and_one_certificate(kind, key
                 assert code == 0, (result, report)
 
 
+def test_after_a_kill_at_any_line_an_abort_ends_in_a_bundle_that_verifies(root_generate):
+    with Driver(root_generate) as driver:
+        driver.hold(0, "after")
+        lines = (root_generate.directory / "files/transcript.jsonl").read_text().splitlines()
+        close = next(number for number, line in enumerate(lines, 1) if '"step":"close"' in line)
+        for number in range(2, close, 2):
+            result = driver.hold(number, "after", "abort")
+            assert result["resumed"] == 0, result
+            bundle = read_bundle(root_generate.bundle().read_bytes())
+            _, transcript = verify_ceremony(bundle)
+            assert transcript[-1].data["outcome"] in {"aborted-clean", "aborted-dirty"}, result
+            code, report = run_independent(root_generate.bundle(), bundle.sha256)
+            assert code == 0, (result, report)
+
+
 def private_keys(room: Path) -> int:
     """How many private keys the root's token holds, asked by a tool of others."""
     module = next(place for place in MODULE_PLACES if Path(place).exists())
@@ -148,8 +163,8 @@ class Driver:
         self.process.stdout.close()
         assert self.process.wait(30) == 0
 
-    def hold(self, number: int, when: str) -> dict:
+    def hold(self, number: int, when: str, then: str = "resume") -> dict:
         place = self.place
-        self.process.stdin.write(f"{place.script} {place.directory} {place.room} {number} {when}\n")
+        self.process.stdin.write(f"{place.script} {place.directory} {place.room} {number} {when} {then}\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
