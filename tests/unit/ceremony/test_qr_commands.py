@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 
 import pytest
 import zxingcpp
@@ -15,7 +14,7 @@ from ceremony.qr_commands import qr, words
 from ceremony.word_list import EVEN, ODD
 from ceremony.words import to_words
 
-CONTENT = secrets.token_bytes(3000)
+CONTENT = hashlib.shake_256(b"a file").digest(3000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -42,7 +41,10 @@ def test_pictures_are_read_by_another_library_and_come_back(file, tmp_path):
     frames = []
     for picture in pictures:
         with Image.open(picture) as image:
-            frames += [found.text for found in zxingcpp.read_barcodes(image.convert("L"))]
+            frames += [
+                found.text
+                for found in zxingcpp.read_barcodes(image.convert("L"), formats=zxingcpp.BarcodeFormat.QRCode)
+            ]
     assert (tmp_path / "codes" / "frames.txt").read_text().splitlines() == frames
     assert all((tmp_path / "codes" / f"01-of-{len(frames):02}.{kind}").exists() for kind in ("png", "svg"))
     read = run(qr, "read", "--out", tmp_path / "back", "--sha256", DIGEST.upper(), typed="\n".join(frames))
