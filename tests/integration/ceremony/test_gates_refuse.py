@@ -58,7 +58,7 @@ class Site:
         else:
             demand_no_network()
             arguments = ("run", str(script), "--host", str(self.host_file(roster)))
-        inside = ALONE if self.mode == "production" else ()
+        inside = self._alone_with_media() if self.mode == "production" else ()
         environment = {"SOFTHSM2_CONF": str(self.folder / "softhsm2.conf")}
         terminal = Terminal(arguments, given, environment, inside)
         terminal.status = terminal.run()
@@ -106,6 +106,11 @@ class Site:
             f'[tokens.root]\nmodule = "{module}"\nlabel = "vault-root"\npin_file = "{pin}"\n'
         )
         return path
+
+    def _alone_with_media(self) -> tuple[str, ...]:
+        """Production has no network, and media that are mounted."""
+        mount = " && ".join(f"mount -t tmpfs medium {self.folder}/medium-{number}" for number in (1, 2))
+        return (*ALONE, "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh")
 
     def _medium(self, number: int) -> Path:
         path = self.folder / f"medium-{number}"
