@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -44,23 +45,32 @@ class ExportMedia(Verb):
             raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", detail)
         contents = {name: room.folder.read(name) for name in (*self.files, TRANSCRIPT)}
         for medium in media:
-            _check_there(medium, room.mode)
+            device = _identity(medium, room.mode)
             for name, data in contents.items():
                 _copy(medium, f"{room.script.id}/{self.id}/{name}", data)
+            if _identity(medium, room.mode) != device:
+                detail = f"the medium {medium} was pulled out meanwhile; put it back"
+                raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", detail)
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-        return Done(f"{len(contents)} files on {len(media)} media", {"copies": self.copies, "copied": digests})
+        return Done(
+            f"{len(contents)} files on {len(media)} media", {"copies": self.copies, "copied": digests}
+        )
 
 
-def _check_there(medium: Path, mode: str) -> None:
-    """A medium that is not there must not become a folder of this machine's own disk."""
-    if not medium.is_dir() or (mode == "production" and not medium.is_mount()):
+def _identity(medium: Path, mode: str) -> tuple[int, int]:
+    """Which device and folder a medium is; one that is away must not become a folder of our own disk."""
+    try:
+        status = medium.stat()
+        there = stat.S_ISDIR(status.st_mode) and (mode == "rehearsal" or medium.is_mount())
+    except OSError:
+        there = False
+    if not there:
         raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", f"there is no medium at {medium}; put it in")
+    return status.st_dev, status.st_ino
 
 
 def _copy(medium: Path, name: str, data: bytes) -> None:
     try:
-        if not medium.is_dir():
-            raise FileNotFoundError(medium)
         place(medium / name, data)
         same = _read_again(medium / name, len(data)) == data
     except (CaError, OSError) as error:
