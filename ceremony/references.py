@@ -33,6 +33,7 @@ def check_references(script: Script) -> Iterator[Violation]:
     yield from _crls(script)
     yield from _requests(script)
     yield from _keys(script)
+    yield from _made(script)
     yield from _unused(script)
 
 
@@ -170,11 +171,32 @@ def _keys(script: Script) -> Iterator[Violation]:
         yield Violation("CEREMONY-REFERENCE", f"there is no key '{script.log.key}'", "/log/key")
 
 
+def _made(script: Script) -> Iterator[Violation]:
+    """Every key that a table names is there before, or one step makes it."""
+    for index, step in enumerate(script.steps):
+        key = getattr(step, "key", None)
+        if key is not None and key not in script.keys:
+            yield Violation("CEREMONY-REFERENCE", f"there is no key '{key}'", f"/steps/{index}/key")
+    made = {name.name for step in script.steps for name in step.makes() if name.category is Category.KEY}
+    for alias in sorted(_named_keys(script) & script.keys.keys()):
+        existing = script.keys[alias].existing
+        if existing == (alias in made):
+            words = "is there before, and a step makes it" if existing else "is made by no step"
+            yield Violation("CEREMONY-REFERENCE", f"key '{alias}' {words}", f"/keys/{alias}")
+
+
+def _named_keys(script: Script) -> set[str]:
+    return {key for _, key, _ in _purposes(script)} | {key for key, _ in _signing_purposes(script)}
+
+
 def _unused(script: Script) -> Iterator[Violation]:
     """What no table and no step names would be made, or brought, for nobody."""
     read = {(name.category, name.name) for step in script.steps for name in step.reads()}
-    keys = {key for _, key, _ in _purposes(script)} | {key for key, _ in _signing_purposes(script)}
-    keys |= {name for category, name in read if category is Category.KEY}
+    # An inventory sees a key, and is no use of it.
+    readers = (step for step in script.steps if step.do != "hsm.inventory")
+    keys = _named_keys(script) | {
+        name.name for step in readers for name in step.reads() if name.category is Category.KEY
+    }
     keys |= {step.key for step in script.steps if step.do == "key.restore"}
     for alias in sorted(script.keys.keys() - keys):
         yield Violation("CEREMONY-UNUSED", f"nothing uses key '{alias}'", f"/keys/{alias}")
