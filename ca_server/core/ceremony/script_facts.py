@@ -51,6 +51,7 @@ class StepFacts(_Facts):
     sign_by: Annotated[tuple[_RoleName, ...], Field(strict=False, max_length=len(RoleName))] = ()
     subject: Annotated[str, Field(max_length=64)] | None = None
     paper: Annotated[str, Field(max_length=64)] | None = None
+    roster: Annotated[str, Field(max_length=64)] | None = None
 
 
 class ScriptFacts(_Facts):

@@ -5,7 +5,7 @@ What certificates and keys of it are good for is `core.hierarchy`'s matter, whic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -14,9 +14,10 @@ from ca_server.core.bundle import ROSTER, SIGNERS, TRANSCRIPT, Bundle, bad_bundl
 from ca_server.core.ceremony.demands import check_roles
 from ca_server.core.ceremony.grammar import COMPLETED, check_grammar, check_opening
 from ca_server.core.ceremony.products import check_products
-from ca_server.core.ceremony.roster import Roster, allowed_signers, parse_roster
+from ca_server.core.ceremony.roster import Roster, allowed_signers, check_successor, parse_roster
 from ca_server.core.ceremony.signed_gates import Papers, check_gates
-from ca_server.core.ceremony.transcript import Line, parse_transcript
+from ca_server.core.ceremony.statement import parse_statement
+from ca_server.core.ceremony.transcript import Event, Line, parse_transcript
 from ca_server.core.hierarchy import Hierarchy, check_hierarchy
 
 
@@ -62,7 +63,26 @@ def verify_ceremony(bundle: Bundle) -> tuple[Roster, tuple[Line, ...]]:
     check_grammar(lines, bundle.script, bundle.closing)
     approved = check_gates(lines, Papers(bundle.script, roster, bundle.closing, bundle.files))
     check_products(lines, bundle, approved)
+    _check_next_roster(bundle, roster, lines)
     return roster, lines
+
+
+def _check_next_roster(bundle: Bundle, roster: Roster, lines: Sequence[Line]) -> None:
+    """A new roster follows the one in force, and each new key in it signed over it."""
+    done = {line.step for line in lines if line.event is Event.DONE}
+    for step in bundle.script.steps:
+        if step.do != "roster.prove" or step.id not in done:
+            continue
+        path = f"papers/{step.roster}.json"
+        new = parse_roster(bundle.files.get(path, b""))
+        candidates = [line for line in lines if line.event is Event.GATE and line.step == step.id]
+        proven = {
+            (line.actor, line.data["key_sha256"])
+            for line in candidates
+            if parse_statement(bundle.files[line.data["statement"]]).subject == path
+        }
+        for person, _ in sorted(set(check_successor(roster, new).added_keys) - proven):
+            raise bad_bundle("CEREMONY-CANDIDATE", f"{person} has not proven possession of a new key")
 
 
 def _check_roster(bundle: Bundle) -> Roster:
