@@ -149,7 +149,7 @@ def abort(directory: Path, reason: str, *, by_hand: bool) -> None:
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def status(directory: Path) -> None:
     """Say where the ceremony in DIRECTORY stands."""
-    from ceremony.event import describe  # noqa: PLC0415 - as above
+    from ceremony.status import describe  # noqa: PLC0415 - as above
 
     click.echo(describe(directory))
 

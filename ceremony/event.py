@@ -10,7 +10,7 @@ from pathlib import Path
 from ca_server.core.archive import MAX_ARCHIVE_BYTES
 from ca_server.core.ceremony.people import check_statement
 from ca_server.core.ceremony.roster import Roster
-from ca_server.core.ceremony.transcript import Event, Outcome, parse_transcript, whole_lines
+from ca_server.core.ceremony.transcript import Outcome
 from ca_server.core.document import MAX_DOCUMENT_BYTES
 from ca_server.core.errors import Kind, refuse
 from ca_server.hsm.ceremony_token import open_for_ceremony
@@ -33,7 +33,6 @@ from ceremony.rehearsed import check_rehearsed
 from ceremony.room import Room
 from ceremony.share_prompts import SharePrompts
 from ceremony.signing_prompts import SigningPrompts
-from ceremony.state import done_steps, ended
 from ceremony.validity_rules import check_validities
 
 HOST = "host.toml"
@@ -163,28 +162,3 @@ def _finish(room: Room, hold: Callable[[Room], Outcome]) -> Held:
     digest = pack_bundle(room)
     room.display.show_outcome(outcome, room.deviations, room.folder.bundle, digest)
     return Held(room.folder.bundle, outcome)
-
-
-def describe(directory: Path) -> str:
-    """Where a ceremony stands, from its transcript alone; another process may be at it meanwhile.
-
-    Raises:
-        CaError: not_found, there is none; malformed, it is not as a ceremony writes it.
-    """
-    folder = Folder(directory.absolute())
-    if not folder.has(TRANSCRIPT):
-        raise refuse(Kind.NOT_FOUND, "CEREMONY-DIRECTORY", f"no ceremony was begun in {directory}")
-    lines = parse_transcript(whole_lines(folder.read(TRANSCRIPT)))
-    plan = make_plan(folder.read(SCRIPT))
-    done = done_steps(lines)
-    todo = [step.id for step in plan.script.steps if step.id not in done]
-    state = ended(lines) or (Outcome.SUSPENDED if lines[-1].event is not Event.STOPPED else "stopped")
-    words = [f"{plan.script.id} ({plan.script.kind}), {lines[0].data['mode']}: {state}"]
-    words += [
-        f"{len(done)} of {len(plan.script.steps)} steps done; transcript {lines[-1].seq} {lines[-1].digest}"
-    ]
-    if lines[-1].event is Event.STOPPED:
-        words.append(f"stopped at {lines[-1].step}: {lines[-1].data['detail']}")
-    if not ended(lines):
-        words.append(f"next: {todo[0]}; sealkeeper ceremony resume {directory}")
-    return "\n".join(words)
