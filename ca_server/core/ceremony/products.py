@@ -42,10 +42,9 @@ def check_products(lines: Sequence[Line], bundle: Bundle, approved: Mapping[str,
     """Refuse a use of a key that nobody approved, and a product that no use of a key explains.
 
     Raises:
-        CaError: malformed; `CEREMONY-UNAPPROVED`, `CEREMONY-PRODUCT`, `CEREMONY-FILE-CHANGED`,
-            `CEREMONY-INPUT`, `CEREMONY-INPUT-UNPINNED` or `BUNDLE-KEYS`.
+        CaError: malformed; `CEREMONY-UNAPPROVED`, `CEREMONY-PRODUCT`, `CEREMONY-FILE-CHANGED` or
+            `BUNDLE-KEYS`.
     """
-    _check_inputs(lines[0], bundle)
     _check_named_files(lines, bundle)
     _check_made_keys(lines, bundle)
     products = {path: _read(path, bundle) for path in bundle.files if _is_product(path, bundle)}
@@ -66,7 +65,12 @@ def _is_product(path: str, bundle: Bundle) -> bool:
     return bundle.files[path] not in same
 
 
-def _check_inputs(opened: Line, bundle: Bundle) -> None:
+def check_inputs(opened: Line, bundle: Bundle) -> None:
+    """Refuse inputs that are not those of the script, or not those that the opening wrote down.
+
+    Raises:
+        CaError: malformed, `CEREMONY-INPUT` or `CEREMONY-INPUT-UNPINNED`.
+    """
     pinned = {each.name: each.sha256 for each in bundle.script.inputs}
     there = {path.removeprefix("inputs/") for path in bundle.files if path.startswith("inputs/")}
     if there != pinned.keys():

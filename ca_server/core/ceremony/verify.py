@@ -13,7 +13,7 @@ from cryptography import x509
 from ca_server.core.bundle import ROSTER, SIGNERS, TRANSCRIPT, Bundle, bad_bundle, read_bundle
 from ca_server.core.ceremony.demands import check_roles
 from ca_server.core.ceremony.grammar import COMPLETED, check_grammar, check_opening
-from ca_server.core.ceremony.products import check_products
+from ca_server.core.ceremony.products import check_inputs, check_products
 from ca_server.core.ceremony.roster import Roster, allowed_signers, check_successor, parse_roster
 from ca_server.core.ceremony.signed_gates import Papers, check_gates
 from ca_server.core.ceremony.statement import parse_statement
@@ -60,6 +60,7 @@ def verify_ceremony(bundle: Bundle) -> tuple[Roster, tuple[Line, ...]]:
     check_roles(bundle.script.roles, roster)
     lines = parse_transcript(bundle.files[TRANSCRIPT])
     check_opening(lines[0], bundle.script, bundle.closing)
+    check_inputs(lines[0], bundle)
     check_grammar(lines, bundle.script, bundle.closing)
     approved = check_gates(lines, Papers(bundle.script, roster, bundle.closing, bundle.files))
     check_products(lines, bundle, approved)

@@ -332,6 +332,14 @@ class UnaskedInput(Installable):
         return super().manifest(keys)
 
 
+class UnpinnedInput(Installable):
+    mode, token_label = "production", "root"
+
+    def script(self) -> bytes:
+        self.files["inputs/order"] = b"an order"
+        return super().script() + b'[[inputs]]\nname = "order"\ntype = "file"\n'
+
+
 class KeyNobodyMade(Installable):
     def line(self, event: str, data: dict, *arguments: str, **other) -> int:
         told = {"key": data["key"] | {"label": "another"}} if "key" in data and event == "effect" else {}
@@ -377,6 +385,7 @@ LIES = {
     LooseSignature: "CEREMONY-CLOSING",
     FileChanged: "CEREMONY-FILE-CHANGED",
     UnaskedInput: "CEREMONY-INPUT",
+    UnpinnedInput: "CEREMONY-INPUT-UNPINNED",
     KeyNobodyMade: "BUNDLE-KEYS",
 }
 
