@@ -51,7 +51,8 @@ class GenerateKey(Verb):
 
         Raises:
             CaError, Stopped: conflict, `CEREMONY-LABEL-USED`, another key has its label or id.
-            HsmRefused: the mechanism is missing, or an attribute came back weaker.
+            HsmRefused: the mechanism is missing, or an attribute came back weaker and the key is gone again.
+            Stopped: F2, the token has made another key than was asked for.
         """
         wanted = room.script.keys[self.key]
         token = room.token(wanted.hsm)
@@ -59,9 +60,12 @@ class GenerateKey(Verb):
         store = token.store
         generate = store.generate_wrappable if wanted.backup == "wrap" else store.generate
         record = found or generate(wanted.type, label=wanted.label, key_id=self._key_id(room))
-        entry = describe_key(self.id, token.record, record, wrappable=wanted.backup == "wrap")
-        if entry.type != wanted.type:
-            raise HsmRefused(f"key {wanted.label} is of type {entry.type} and not {wanted.type}")
+        try:
+            entry = describe_key(self.id, token.record, record, wrappable=wanted.backup == "wrap")
+            if entry.type != wanted.type:
+                raise HsmRefused(f"key {wanted.label} is of type {entry.type} and not {wanted.type}")
+        except HsmRefused as error:
+            raise Stopped(Failure.WRONG_PRODUCT, error) from error
         facts = entry.model_dump(mode="json")
         if not room.effects(self.id):
             room.effect({"key": facts, "taken_over": found is not None})
