@@ -9,17 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.ceremony.test_auditor import Production, lines_of, rechain
-from tests.fixtures.hand_made_bundle import Ceremony, Officers, pack, unpack
+from tests.conformance.ceremony.test_auditor import lines_of, rechain
+from tests.fixtures.hand_made_bundle import Ceremony, Officers, Production, pack, unpack
 
 PAGE = Path(__file__).parents[3] / "ops/auditor/README.md"
 PARTS = re.findall(r"^### \d\. (.*?)\n.*?^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 UNPACK, WALK, HEADS, SIGNATURES, HSM, CHAIN = range(6)
-
-
-@pytest.fixture(scope="module")
-def officers():
-    return Officers()
 
 
 @pytest.fixture(scope="module")
