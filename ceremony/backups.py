@@ -161,16 +161,10 @@ def _challenge(room: Room, signer: Signer, record: BackupRecord) -> None:
         raise refuse(Kind.CONFLICT, "CEREMONY-BACKUP", "the device has another public key than the backup's")
     algorithm = default_algorithm(signer.key_type)
     path = f"challenges/{room.step}.txt"
-    lines = [
-        CHALLENGE,
-        f"ceremony: {room.script.id}",
-        f"step: {room.step}",
-        f"key: {record.label}",
-        f"nonce: {secrets.token_hex(16)}",
-        f"time: {to_text(room.clock.now())}",
-        "",
-    ]
-    text = "\n".join(lines).encode()
+    # A try that was cut off may have signed it: like a certificate, only the same is ever signed again.
+    text = room.folder.read(path) if room.folder.has(path) else _challenge_text(room, record)
+    if not text.startswith(f"{CHALLENGE}\n".encode()):
+        raise refuse(Kind.CONFLICT, "CEREMONY-FILE-CHANGED", f"{path} is not the challenge of this step")
     room.write(path, text)
     room.write(f"challenges/{room.step}.spki", bytes.fromhex(record.spki))
     room.effect(
@@ -183,3 +177,16 @@ def _challenge(room: Room, signer: Signer, record: BackupRecord) -> None:
             "released": False,
         }
     )
+
+
+def _challenge_text(room: Room, record: BackupRecord) -> bytes:
+    lines = [
+        CHALLENGE,
+        f"ceremony: {room.script.id}",
+        f"step: {room.step}",
+        f"key: {record.label}",
+        f"nonce: {secrets.token_hex(16)}",
+        f"time: {to_text(room.clock.now())}",
+        "",
+    ]
+    return "\n".join(lines).encode()
