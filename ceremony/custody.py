@@ -65,7 +65,7 @@ def known_record(room: Room, share_set: str) -> ShareRecord | None:
     """The record of a set that was made here, or was brought in under its name."""
     for name in (record_path(share_set), f"inputs/{share_set}"):
         if room.folder.has(name):
-            return parse_record(room.folder.read(name), name)
+            return parse_record(room.read(name), name)
     return None
 
 
@@ -197,7 +197,7 @@ def _user_sets(room: Room, alias: str, first: str) -> list[str]:
     sets = [first]
     for step in room.script.steps:
         if step.do == "hsm.renew-secret" and (step.hsm, step.side) == (alias, "user"):
-            if room.result(step.id) is not None:
+            if any("renewed" in each for each in room.effects(step.id)):
                 sets = [step.shares]
             elif room.folder.has(record_path(step.shares)):
                 sets.append(step.shares)
