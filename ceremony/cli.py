@@ -60,15 +60,12 @@ def print_script(
 @click.option("--host", "host_file", type=_FILE, help="Check this host file against the script too.")
 def check(script: Path, host_file: Path | None) -> None:
     """Check a script without opening any HSM, and show what it would do."""
-    from ceremony.clock import SystemClock  # noqa: PLC0415 - as above
-    from ceremony.display import Display  # noqa: PLC0415
-    from ceremony.dry_run import try_in_memory  # noqa: PLC0415
-    from ceremony.validity_rules import check_validities  # noqa: PLC0415
+    from ceremony.display import Display  # noqa: PLC0415 - as above
+    from ceremony.event import check_before  # noqa: PLC0415
 
     plan = _plan(script)
     host = _host(host_file, plan) if host_file else None
-    check_validities(plan.script, SystemClock().now())
-    try_in_memory(plan, host.mode if host else "rehearsal", SystemClock())
+    check_before(plan, host)
     Display().show_plan(plan, host.mode if host else None)
     click.echo(plan.sha256)
 

@@ -54,19 +54,29 @@ def begin(plan: Plan, host: Host, *, host_file: bytes | None = None, by_hand: bo
         CaError: it was refused before it began, or stopped; the words say how to go on.
         Paused: the people want to go on later.
     """
-    folder = Folder(host.output_directory)
-    if folder.has(TRANSCRIPT) or folder.bundle.exists():
-        detail = f"a ceremony was held in {folder.root}; resume it, or use another folder"
-        raise refuse(Kind.CONFLICT, "CEREMONY-OUTPUT-EXISTS", detail)
-    if host.api_server_key is not None and host.api_server_key.exists():
-        detail = f"{host.api_server_key} is there already, and is not overwritten"
-        raise refuse(Kind.CONFLICT, "CEREMONY-OUTPUT-EXISTS", detail)
-    check_validities(plan.script, SystemClock().now())
-    try_in_memory(plan, host.mode, SystemClock())
+    check_before(plan, host)
     if host_file is not None:
-        place(folder.root / HOST, host_file)
+        place(host.output_directory / HOST, host_file)
     with _room(plan, host, by_hand=by_hand) as room:
         return _finish(room, run_ceremony)
+
+
+def check_before(plan: Plan, host: Host | None) -> None:
+    """What can be told of a ceremony before it begins: no output of it is there, and none of it fails.
+
+    Raises:
+        CaError: conflict, `CEREMONY-OUTPUT-EXISTS`; validities do not fit, or a step would fail.
+    """
+    if host is not None:
+        folder = Folder(host.output_directory)
+        if folder.has(TRANSCRIPT) or folder.bundle.exists():
+            detail = f"a ceremony was held in {folder.root}; resume it, or use another folder"
+            raise refuse(Kind.CONFLICT, "CEREMONY-OUTPUT-EXISTS", detail)
+        if host.api_server_key is not None and host.api_server_key.exists():
+            detail = f"{host.api_server_key} is there already, and is not overwritten"
+            raise refuse(Kind.CONFLICT, "CEREMONY-OUTPUT-EXISTS", detail)
+    check_validities(plan.script, SystemClock().now())
+    try_in_memory(plan, host.mode if host else "rehearsal", SystemClock())
 
 
 def go_on(directory: Path, *, by_hand: bool = False) -> Held:

@@ -62,10 +62,11 @@ class GenerateKey(Verb):
         record = found or generate(wanted.type, label=wanted.label, key_id=self._key_id(room))
         try:
             entry = describe_key(self.id, token.record, record, wrappable=wanted.backup == "wrap")
-            if entry.type != wanted.type:
-                raise HsmRefused(f"key {wanted.label} is of type {entry.type} and not {wanted.type}")
         except HsmRefused as error:
             raise Stopped(Failure.WRONG_PRODUCT, error) from error
+        if entry.type != wanted.type:
+            other = HsmRefused(f"key {wanted.label} is of type {entry.type} and not {wanted.type}")
+            raise Stopped(Failure.WRONG_PRODUCT, other)
         facts = entry.model_dump(mode="json")
         if not room.effects(self.id):
             room.effect({"key": facts, "taken_over": found is not None})
