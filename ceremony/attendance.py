@@ -18,3 +18,12 @@ def attendance(lines: Iterable[Line]) -> tuple[tuple[str, RoleName], ...]:
         if line.event is Event.GATE and line.data["gate"] in {Gate.OPEN, Gate.RESUME}:
             present.append((line.data["person"], RoleName(line.data["role"])))
     return tuple(present)
+
+
+def ever_present(lines: Iterable[Line]) -> tuple[tuple[str, RoleName], ...]:
+    """Who opened or resumed it at any time, and as what: who must differ must do so over the whole of it."""
+    return tuple(
+        (line.data["person"], RoleName(line.data["role"]))
+        for line in lines
+        if line.event is Event.GATE and line.data["gate"] in {Gate.OPEN, Gate.RESUME}
+    )

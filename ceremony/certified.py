@@ -134,7 +134,7 @@ def _require_same_organization(
 
 def _request(room: Room, name: str) -> Csr:
     """A CSR whose signature proves that its sender has the key (RFC 2986 §3)."""
-    return parse_csr(room.folder.read(request_place(room.script, name)))
+    return parse_csr(room.read(request_place(room.script, name)))
 
 
 def _extensions(profile: Profile, publication: Publication | None) -> tuple[Extension, ...]:

@@ -96,7 +96,7 @@ def _token(alias: str) -> Token:
 
 def _sign(room: Room, subject: str) -> None:
     """What `document.sign` does, with a key of this process and nobody's approval."""
-    document = read_document(room.folder.read(description_path(subject)))
+    document = read_document(room.read(description_path(subject)))
     tbs = room.folder.read(document_path(subject))
     signature = room.signer(document.key).sign(tbs, document.algorithm)
     room.write(document.product, document.assemble(tbs, signature))

@@ -12,7 +12,7 @@ from ca_server.core.ceremony.people import Signed, check_signature
 from ca_server.core.ceremony.statement import NO_SUBJECT, Gate, Statement, parse_statement
 from ca_server.core.ceremony.transcript import Event
 from ca_server.core.errors import Kind, refuse
-from ceremony.attendance import attendance
+from ceremony.attendance import ever_present
 from ceremony.folder import read_file
 from ceremony.people import Deviated
 from ceremony.room import Room
@@ -67,7 +67,7 @@ def _signed(room: Room, occasion: Occasion) -> Iterator[tuple[str, RoleName]]:
     begun = max((each.seq for each in room.lines if each.event in {Event.BEGIN, Event.RESUME}), default=0)
     for line in room.lines[begun:]:
         if line.event is Event.GATE and (line.step, line.data["gate"]) == (occasion.step, occasion.gate):
-            statement = parse_statement(room.folder.read(line.data["statement"]))
+            statement = parse_statement(room.read(line.data["statement"]))
             if statement.subject_sha256 == occasion.subject.sha256:
                 yield line.data["person"], RoleName(line.data["role"])
 

@@ -77,11 +77,15 @@ class Journal:
             now = self.head.utc
         # Nobody signs the last line, so it says nothing of its own but the outcome.
         repeats = event is Event.END
+        mono_ms = self._clock.mono_ms()
+        if self.lines and event is not Event.RESUME:
+            # Another machine start counts from zero again, and only a resumption may be seen to.
+            mono_ms = max(mono_ms, self.head.mono_ms)
         line = make_line(
             seq=len(self.lines),
             prev=self.head.digest if self.lines else data["script_sha256"],
             utc=self.head.utc if repeats else now,
-            mono_ms=self.head.mono_ms if repeats else self._clock.mono_ms(),
+            mono_ms=self.head.mono_ms if repeats else mono_ms,
             step=step,
             event=event,
             actor=actor,

@@ -96,5 +96,5 @@ def _log(room: Room) -> LogEntry | None:
     entry = room.entry(log.key) if log else None
     if log is None or entry is None:
         return None
-    vkey = room.folder.read(verifier_key_path(log.key)).decode().removesuffix("\n")
+    vkey = room.read(verifier_key_path(log.key)).decode().removesuffix("\n")
     return LogEntry(origin=log.origin, key_uri=entry.uri, vkey=vkey)

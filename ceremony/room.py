@@ -37,7 +37,7 @@ from ceremony.journal import Journal
 from ceremony.keys import key_path
 from ceremony.people import Deviated, People
 from ceremony.script import Script
-from ceremony.state import begun
+from ceremony.state import begun, digests
 from ceremony.token_rules import check_token
 
 Mode = Literal["rehearsal", "production"]
@@ -154,7 +154,7 @@ class Room:
     def entry(self, key: str) -> KeyEntry | None:
         """What its token said of a key that this ceremony made; None for another's."""
         name = key_path(key)
-        return KeyEntry.model_validate_json(self.folder.read(name)) if self.folder.has(name) else None
+        return KeyEntry.model_validate_json(self.read(name)) if self.folder.has(name) else None
 
     def key_list(self) -> bytes:
         """Every key that this ceremony made, as its transcript tells; the bundle lists them so (RFC 8785)."""
@@ -170,7 +170,7 @@ class Room:
 
     def certificate(self, name: str) -> x509.Certificate:
         """A certificate that was made here or brought in, by its path in the bundle."""
-        return read_certificate(self.folder.read(name), name)
+        return read_certificate(self.read(name), name)
 
     def write(self, name: str, data: bytes) -> str:
         """Put a file of the step at hand into the folder; the step's last line will name it."""
@@ -181,9 +181,21 @@ class Room:
         """The same for a JSON value (RFC 8785)."""
         return self.write(name, rfc8785.dumps(value))
 
+    def read(self, name: str) -> bytes:
+        """A file of the folder as the transcript has it; one that was changed since is as good as none.
+
+        Raises:
+            CaError: not_found, there is none; conflict, `CEREMONY-FILE-CHANGED`.
+        """
+        data = self.folder.read(name)
+        known = self.written.get(name) or digests(self.lines).get(name)
+        if known is not None and hashlib.sha256(data).hexdigest() != known:
+            raise refuse(Kind.CONFLICT, "CEREMONY-FILE-CHANGED", f"{name} was changed since it was written")
+        return data
+
     def read_json(self, name: str) -> Any:
         """A JSON file of the folder."""
-        return json.loads(self.folder.read(name))
+        return json.loads(self.read(name))
 
     def effect(self, data: Mapping[str, Any]) -> None:
         """Write down what a token did, as soon as it is known."""

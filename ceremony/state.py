@@ -28,6 +28,7 @@ def digests(lines: Iterable[Line]) -> dict[str, str]:
     for line in lines:
         if line.event is Event.OPENED:
             found |= {f"inputs/{name}": digest for name, digest in line.data["inputs"].items()}
+            found |= {"script.toml": line.data["script_sha256"], "roster.json": line.data["roster_sha256"]}
         if line.event is Event.DONE:
             found |= line.data["files"]
         if line.event is Event.GATE:

@@ -13,6 +13,7 @@ from typing import Any
 from ca_server.core.ceremony.closing import Closing, parse_closing
 from ca_server.core.ceremony.roster import parse_roster
 from ca_server.core.ceremony.transcript import Event, Line, parse_transcript
+from ca_server.core.errors import Kind, refuse
 from ca_server.core.strict_json import parse_json
 from ceremony.report.papers import CertificateFacts, CRLFacts, certificates_in, crls_in
 from ceremony.report.people import Attendant, Signature, attendants
@@ -98,9 +99,19 @@ class Facts:
 def gather(files: Mapping[str, bytes], bundle_sha256: str) -> Facts:
     """The facts of a verified bundle; `bundle_sha256` is its hex digest.
 
+    Verification leaves open what records for people say besides; a stranger's may say anything.
+
     Raises:
-        CaError: a part has not its form, which verification would have found.
+        CaError: malformed, `CEREMONY-REPORT`, or a rule that verification would have found.
     """
+    try:
+        return _gather(files, bundle_sha256)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        detail = "no report can be drawn: a record in the bundle is not as a ceremony writes it"
+        raise refuse(Kind.MALFORMED, "CEREMONY-REPORT", detail) from error
+
+
+def _gather(files: Mapping[str, bytes], bundle_sha256: str) -> Facts:
     lines = parse_transcript(files["transcript.jsonl"])
     closing = parse_closing(files["closing.txt"])
     script = tomllib.loads(files["script.toml"].decode())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
 
@@ -78,10 +79,10 @@ def certificates_in(files: Mapping[str, bytes]) -> Iterator[CertificateFacts]:
     for path in sorted(name for name in files if name.startswith("inputs/")):
         load = x509.load_pem_x509_certificate if _PEM in files[path] else x509.load_der_x509_certificate
         try:
-            certificate = load(files[path])
-        except ValueError:
+            facts = _certificate(path, load(files[path]), brought=True)
+        except (UnsupportedAlgorithm, ValueError):
             continue  # another kind of input; it is listed with its digest like every file
-        yield _certificate(path, certificate, brought=True)
+        yield facts
 
 
 def crls_in(files: Mapping[str, bytes]) -> Iterator[CRLFacts]:

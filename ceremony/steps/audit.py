@@ -40,7 +40,7 @@ class AuditShares(Verb):
                 word is wrong; `CEREMONY-SHARE-SET`, it is another share than the one that was handed over.
         """
         name = f"inputs/{self.shares}"
-        record = parse_record(room.folder.read(name), name)
+        record = parse_record(room.read(name), name)
         here = {person for person, _ in attendance(room.lines)}
         absent = sorted(record.shares.keys() - here)
         if absent:

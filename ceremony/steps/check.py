@@ -43,8 +43,8 @@ class Check(Verb):
         Raises:
             Stopped: F2, the product is wrong and must never be used.
         """
-        document = read_document(room.folder.read(description_path(self.subject)))
-        der = room.folder.read(document.product)
+        document = read_document(room.read(description_path(self.subject)))
+        der = room.read(document.product)
         try:
             self._check(room, document, der)
             require_clean(document.product, lint_document(document, der))

@@ -63,7 +63,7 @@ class AccountForCopies(Verb):
                 f"medium: {medium} {number} {_photo(room, medium, f'the destroyed medium {medium}')}"
             )
         for name in self.shares:
-            record = parse_record(room.folder.read(f"inputs/{name}"), f"inputs/{name}")
+            record = parse_record(room.read(f"inputs/{name}"), f"inputs/{name}")
             for person, digest in record.shares.items():
                 photo = _photo(room, f"{name}-{person}", f"the destroyed share of {person} in {record.set}")
                 lines.append(f"share: {record.set} {person} {digest} {photo}")

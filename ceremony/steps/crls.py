@@ -90,7 +90,7 @@ def require_succession(room: Room, name: str, document: Document, der: bytes) ->
     following = parse_crl(der)
     if profile.previous is not None:
         # Entries are never taken off a CRL this short, so that no certificate's end has to be known.
-        check_succession(parse_crl(room.folder.read(input_path(profile.previous))), following, {})
+        check_succession(parse_crl(room.read(input_path(profile.previous))), following, {})
     elif crl_number(following) != 1:
         raise refuse(
             Kind.CONFLICT, "CEREMONY-CRL-NUMBER", f"the first CRL of '{profile.issuer}' has number 1"
@@ -125,7 +125,7 @@ def _previous(
 ) -> x509.CertificateRevocationList | None:
     if profile.previous is None:
         return None
-    previous = parse_crl(room.folder.read(input_path(profile.previous)))
+    previous = parse_crl(room.read(input_path(profile.previous)))
     public_key = issuer.public_key()
     try:
         numbered = crl_number(previous) >= 1

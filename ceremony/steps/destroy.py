@@ -78,7 +78,7 @@ class DestroyKeys(Verb):
         Raises:
             CaError: conflict, `CEREMONY-TBS-CHANGED`, no gate approved this order.
         """
-        digest = hashlib.sha256(room.folder.read(_order_path(self.order))).hexdigest()
+        digest = hashlib.sha256(room.read(_order_path(self.order))).hexdigest()
         if digest not in approved_digests(room):
             detail = f"no gate approved '{self.order}' as it is now"
             raise refuse(Kind.CONFLICT, "CEREMONY-TBS-CHANGED", detail)

@@ -84,21 +84,24 @@ class ApproveGate(_Gate):
         """Show the document and its digest, and collect the signatures."""
         from ceremony.gates import Subject, hold_gate  # noqa: PLC0415 - as above
 
-        path = self._show(room)
-        digest = hashlib.sha256(room.folder.read(path)).hexdigest()
+        path, data = self._show(room)
+        digest = hashlib.sha256(data).hexdigest()
         room.display.show_digest(path, digest)
         hold_gate(room, self.id, Gate.APPROVE, self.sign_by, Subject(path, digest))
         return Done(f"approved: {path}", {"subject": path, "subject_sha256": digest})
 
-    def _show(self, room: Room) -> str:
+    def _show(self, room: Room) -> tuple[str, bytes]:
+        """What is shown is what is approved: it is read once."""
         if self.paper is not None:
             path = paper_path(room.folder, self.paper)
-            room.display.say(show_paper(room.folder.read(path)))
-            return path
+            data = room.read(path)
+            room.display.say(show_paper(data))
+            return path, data
         path = document_path(self.subject or "")
-        document = read_document(room.folder.read(description_path(self.subject or "")))
-        room.display.say(describe_bytes(document, room.folder.read(path)))
-        return path
+        data = room.read(path)
+        document = read_document(room.read(description_path(self.subject or "")))
+        room.display.say(describe_bytes(document, data))
+        return path, data
 
 
 class CloseGate(_Gate):

@@ -63,7 +63,7 @@ class FreezeIssuance(Verb):
             f"incident: {incident}",
             f"noticed-at: {noticed}",
             f"noticed-by: {person}",
-            f"finding-sha256: {hashlib.sha256(room.folder.read(f'inputs/{self.finding}')).hexdigest()}",
+            f"finding-sha256: {hashlib.sha256(room.read(f'inputs/{self.finding}')).hexdigest()}",
             *(f"stop-issuing: {name} {_fingerprint(room, name)}" for name in self.authorities),
             "",
         ]
@@ -100,7 +100,7 @@ class ReportIncident(Verb):
             f"ceremony: {room.script.id}",
             f"mode: {room.mode}",
             f"time: {to_text(room.clock.now())}",
-            f"finding-sha256: {hashlib.sha256(room.folder.read(f'inputs/{self.finding}')).hexdigest()}",
+            f"finding-sha256: {hashlib.sha256(room.read(f'inputs/{self.finding}')).hexdigest()}",
             f"cause: {cause}",
             f"open: {open_items}",
             *_facts(room),

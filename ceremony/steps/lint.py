@@ -40,7 +40,7 @@ class Lint(Verb):
             CaError: policy_refused, `CEREMONY-LINT` for each finding that blocks; conflict, a CRL does not
                 follow the one before it.
         """
-        document = read_document(room.folder.read(description_path(self.subject)))
+        document = read_document(room.read(description_path(self.subject)))
         twin = unsigned_twin(document, room.folder.read(document_path(self.subject)))
         findings = lint_document(document, twin)
         report = [{"code": each.code, "severity": each.severity, "detail": each.detail} for each in findings]

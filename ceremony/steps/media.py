@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     from ceremony.room import Room
     from ceremony.script import Script
 
+_PAPERS = ("script.toml", "roster.json", "allowed-signers")
+
 
 class ExportMedia(Verb):
-    """Copy files of the bundle, and the transcript so far, to as many media as `copies` says."""
+    """Copy files of the bundle to as many media as `copies` says, with all that shows who approved them.
+
+    That is the script, the roster, its allowed-signers, the signed statements, and the transcript so far.
+    """
 
     effect = Effect.IDEMPOTENT
     do: Literal["media.export"]
@@ -31,7 +36,7 @@ class ExportMedia(Verb):
     def describe(self, script: Script) -> str:
         """What will happen."""
         del script
-        return f"copy {len(self.files)} files and the transcript to {self.copies} media, and read them again"
+        return f"copy {len(self.files)} files and all signatures to {self.copies} media, and read them again"
 
     def perform(self, room: Room) -> Done:
         """Copy, force to the medium, read again, compare.
@@ -43,7 +48,7 @@ class ExportMedia(Verb):
         if len(media) < self.copies:
             detail = f"the host file names {len(media)} media where the script wants {self.copies}"
             raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", detail)
-        contents = {name: room.folder.read(name) for name in (*self.files, TRANSCRIPT)}
+        contents = {name: room.read(name) for name in (*self.files, TRANSCRIPT)}
         for medium in media:
             device = _identity(medium, room.mode)
             for name, data in contents.items():

@@ -63,10 +63,10 @@ class ReconcileLog(Verb):
         Raises:
             CaError: `AUDIT-VKEY`; `CEREMONY-ANCHOR`, not one checkpoint is the log's.
         """
-        key = _verifier_key(room.folder.read(f"inputs/{self.vkey}"))
+        key = _verifier_key(room.read(f"inputs/{self.vkey}"))
         anchors, disagreements = [], []
         for name in self.anchors:
-            note = room.folder.read(f"inputs/{name}")
+            note = room.read(f"inputs/{name}")
             try:
                 anchors.append(Anchor(name, hashlib.sha256(note).hexdigest(), open_checkpoint(note, [key])))
             except CaError as error:

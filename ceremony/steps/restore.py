@@ -69,7 +69,7 @@ class RestoreKey(Verb):
             value = ask_secret(room, self.shares)
             require_wrapping_key(record, value)
         with uncertain():
-            restore(room, hsm, record, room.folder.read(f"inputs/{self.blob}"), value)
+            restore(room, hsm, record, room.read(f"inputs/{self.blob}"), value)
         if not self.keep:
             room.token(hsm).store.destroy(label=record.label, key_id=bytes.fromhex(record.id))
             room.effect({"purged": {"hsm": hsm, "label": record.label, "id": record.id}})
@@ -78,4 +78,4 @@ class RestoreKey(Verb):
 
     def _record(self, room: Room) -> BackupRecord:
         name = f"inputs/{self.backup}"
-        return parse_backup(room.folder.read(name), name, room.folder.read(f"inputs/{self.blob}"))
+        return parse_backup(room.read(name), name, room.read(f"inputs/{self.blob}"))

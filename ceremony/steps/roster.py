@@ -48,7 +48,7 @@ class ProposeRoster(Verb):
         Raises:
             CaError: it is no successor (`CEREMONY-ROSTER-SUCCESSOR`), or cannot fill this script's roles.
         """
-        data = room.folder.read(f"inputs/{self.roster}")
+        data = room.read(f"inputs/{self.roster}")
         new = parse_roster(data)
         changes = check_successor(room.roster, new)
         check_roles(room.script.roles, new)
@@ -91,7 +91,7 @@ class ProveRoster(Verb):
         Raises:
             CaError: somebody signs with another key than the new one (`CEREMONY-CANDIDATE`).
         """
-        new = parse_roster(room.folder.read(_paper(self.roster)))
+        new = parse_roster(room.read(_paper(self.roster)))
         wanted = _wanted(room, new)
         for person, key in wanted:
             if not self._has_signed(room, person, key):

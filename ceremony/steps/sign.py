@@ -45,7 +45,7 @@ class Sign(Verb):
         Raises:
             CaError: conflict, `CEREMONY-TBS-CHANGED`, no gate approved these bytes.
         """
-        document = read_document(room.folder.read(description_path(self.subject)))
+        document = read_document(room.read(description_path(self.subject)))
         digest = hashlib.sha256(room.folder.read(document_path(self.subject))).hexdigest()
         if digest not in approved_digests(room):
             detail = f"no gate approved the bytes of '{self.subject}' as they are now"
@@ -63,7 +63,7 @@ class Sign(Verb):
         tbs = room.folder.read(path)
         if hashlib.sha256(tbs).hexdigest() != self.intent(room)["tbs_sha256"]:
             raise refuse(Kind.CONFLICT, "CEREMONY-TBS-CHANGED", f"{path} was changed after it was approved")
-        document = read_document(room.folder.read(description_path(self.subject)))
+        document = read_document(room.read(description_path(self.subject)))
         if not room.effects(self.id):
             signer = room.signer(document.key)
             room.effect(
@@ -85,5 +85,5 @@ def approved_digests(room: Room) -> frozenset[str]:
     """The digests of all that gates approved: their steps are done, so all who had to have signed."""
     gates = [line for line in room.lines if line.event is Event.GATE and line.data["gate"] == Gate.APPROVE]
     done = {line.step for line in room.lines if line.event is Event.DONE}
-    statements = (room.folder.read(line.data["statement"]) for line in gates if line.step in done)
+    statements = (room.read(line.data["statement"]) for line in gates if line.step in done)
     return frozenset(parse_statement(each).subject_sha256 for each in statements)
