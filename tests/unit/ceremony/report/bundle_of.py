@@ -96,8 +96,10 @@ class Transcript:
         )
 
 
-def make_files(text: str = "Ada Lovelace", mode: str = "rehearsal") -> dict[str, bytes]:
-    """The files of a bundle; `text` stands wherever people choose a text."""
+def make_files(
+    text: str = "Ada Lovelace", mode: str = "rehearsal", odd: dict | None = None
+) -> dict[str, bytes]:
+    """The files of a bundle; `text` stands wherever people choose a text, `odd` is the last line's data."""
     root = certificate(text[:64], 7300)
     title = rfc8785.dumps(text).decode()
     script = f'id = "first"\ntitle = {title}\n[[steps]]\nid = "make"\ndo = "key.generate"\n'.encode()
@@ -129,7 +131,7 @@ def make_files(text: str = "Ada Lovelace", mode: str = "rehearsal") -> dict[str,
     namespace = f"{'ceremony' if mode == 'production' else 'ceremony-rehearsal'}@{DOMAIN}"
     files[STATEMENT] = _statement(files, mode)
     files[STATEMENT + ".sig"] = _sshsig(key, namespace, files[STATEMENT])
-    files["transcript.jsonl"] = b"".join(_transcript(files, text, mode).lines)
+    files["transcript.jsonl"] = b"".join(_transcript(files, text, mode, odd).lines)
     files["closing.txt"] = _closing(files, text, mode)
     return files
 
@@ -169,7 +171,7 @@ def _statement(files: dict[str, bytes], mode: str) -> bytes:
     ).text()
 
 
-def _transcript(files: dict[str, bytes], text: str, mode: str) -> Transcript:
+def _transcript(files: dict[str, bytes], text: str, mode: str, odd: dict | None) -> Transcript:
     story = Transcript(files["script.toml"])
     opening = {
         "format": "ceremony-transcript/v1",
@@ -202,9 +204,8 @@ def _transcript(files: dict[str, bytes], text: str, mode: str) -> Transcript:
     story.add("pause", {}, at=70, step="make")
     story.add("resume", {"found": {}}, at=3670, step="make", mono=5)
     story.add("done", {"result": {"bag": text}, "files": {}}, at=3671, step="make", mono=1005)
-    story.add(
-        "done", {"result": {"hsm": "vault", "objects": 1}, "files": {}}, at=3672, step="after", mono=2005
-    )
+    last = {"result": {"hsm": "vault", "objects": 1}, "files": {}} if odd is None else odd
+    story.add("done", last, at=3672, step="after", mono=2005)
     return story
 
 

@@ -161,6 +161,22 @@ def test_it_can_be_read_without_seeing_it():
         assert set(attrs["aria-labelledby"].split()) <= page.ids
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"result": []},
+        {"result": {}},
+        {"result": {"hsm": "vault", "binding": "x"}},
+        {"result": {"hsm": "vault", "binding": {"x": []}}},
+    ],
+)
+def test_a_record_of_strangers_that_is_none_is_refused(odd):
+    with pytest.raises(CaError) as refused:
+        gather(make_files(odd=odd), BUNDLE)
+    assert refused.value.rule_ids == ("CEREMONY-REPORT",)
+
+
 def test_the_drawings_are_well_formed():
     drawings = re.findall(r"<svg.*?</svg>", report_of(text=HOSTILE), re.DOTALL)
     assert [ET.fromstring(each).tag for each in drawings] == ["{http://www.w3.org/2000/svg}svg"] * 2
