@@ -77,7 +77,7 @@ def _sign(
 ) -> str:
     def check(text: bytes, signature: bytes) -> Signed:
         facts = check_signature(text, signature, room.roster, room.mode, room.clock.now())
-        check_persons([*attendance(room.lines), (facts.person, role)], room.script.roles, room.roster)
+        check_persons([*ever_present(room.lines), (facts.person, role)], room.script.roles, room.roster)
         return facts
 
     while True:
