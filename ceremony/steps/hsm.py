@@ -36,14 +36,15 @@ class Login(Verb):
         return f"log in to {', '.join(self.hsm)}"
 
     def perform(self, room: Room) -> Done:
-        """Log in to each device that is not open yet.
+        """Log in to each device that is not open yet, but for one whose end has begun.
 
         Raises:
             CaError: a device is away, refused, another than the script says (`CEREMONY-TOKEN-BINDING`), or
                 cannot make or use a key of it (`CEREMONY-MECHANISM`).
         """
         binding = {}
-        for alias in self.hsm:
+        there = [alias for alias in self.hsm if not _is_ending(room, alias)]
+        for alias in there:
             record = room.open(alias).record
             binding[alias] = {
                 "label": record.label,
@@ -52,6 +53,12 @@ class Login(Verb):
                 "model": record.model,
                 "firmware": record.firmware,
             }
-        require_mechanisms(room.script, {alias: room.token(alias).record for alias in self.hsm})
-        room.display.show_tokens({alias: room.token(alias).record for alias in self.hsm})
+        require_mechanisms(room.script, {alias: room.token(alias).record for alias in there})
+        room.display.show_tokens({alias: room.token(alias).record for alias in there})
         return Done(f"{len(binding)} devices open", {"binding": binding})
+
+
+def _is_ending(room: Room, alias: str) -> bool:
+    """Whether a step has begun to erase a device: then it may have no user to log in any more."""
+    erasing = (step for step in room.script.steps if step.do == "hsm.zeroise" and step.hsm == alias)
+    return any(room.tries(step.id) for step in erasing)

@@ -48,7 +48,9 @@ class ExportMedia(Verb):
         if len(media) < self.copies:
             detail = f"the host file names {len(media)} media where the script wants {self.copies}"
             raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", detail)
-        contents = {name: room.read(name) for name in (*self.files, TRANSCRIPT)}
+        signed = [name for name in room.folder.names() if name.startswith("gates/")]
+        names = (*self.files, *_PAPERS, *signed, TRANSCRIPT)
+        contents = {name: room.read(name) for name in names}
         for medium in media:
             device = _identity(medium, room.mode)
             for name, data in contents.items():
