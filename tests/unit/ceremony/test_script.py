@@ -243,3 +243,7 @@ def test_an_emergency_needs_no_announced_change():
 
 def test_the_digest_is_of_the_bytes():
     assert make_plan(READY[FIRST].encode()).sha256 != make_plan(READY[FIRST].encode() + b"\n").sha256
+
+
+def test_a_script_that_is_too_large():
+    require(refusal(parse_script, READY[FIRST].encode() + b"#" * 300_000), "CEREMONY-SIZE", None)
