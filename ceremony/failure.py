@@ -35,7 +35,6 @@ _INTEGRITY_RULES = frozenset(
         "CEREMONY-SHARE-SET",
         "CEREMONY-TBS-CHANGED",
         "CEREMONY-TOKEN-BINDING",
-        "CEREMONY-TRANSCRIPT",
     }
 )
 

@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.fixtures.ceremony",
     "tests.fixtures.certifying",
     "tests.fixtures.custody",
+    "tests.fixtures.small_ceremony",
     "tests.fixtures.network",
     "tests.fixtures.nginx",
     "tests.fixtures.on_the_wire",
