@@ -6,7 +6,7 @@ import hashlib
 
 from ca_server.core.archive import pack
 from ca_server.core.bundle import CLOSING, KEYS, MANIFEST, encode_manifest
-from ca_server.core.ceremony.closing import Closing, Present, is_listed, make_closing
+from ca_server.core.ceremony.closing import Closing, Present, is_listed, make_closing, parse_closing
 from ca_server.core.ceremony.demands import RoleName
 from ca_server.core.ceremony.statement import Gate
 from ca_server.core.ceremony.transcript import Event, Outcome
@@ -26,7 +26,8 @@ def close_ceremony(room: Room, outcome: Outcome) -> None:
     """Close with this outcome; a close that was interrupted is gone on with, its statement as it was.
 
     Raises:
-        CaError: somebody did not sign, or `CEREMONY-OUTPUT`, a required output is missing.
+        CaError: somebody did not sign; `CEREMONY-OUTPUT`, a required output is missing;
+            `CEREMONY-FILE-CHANGED`, the statement is not true any more.
     """
     step = room.script.steps[-1]
     if not is_closing(room):
@@ -38,7 +39,9 @@ def close_ceremony(room: Room, outcome: Outcome) -> None:
         data = {"effect": Effect.IDEMPOTENT, "attempt": 1 + len(begun(room.lines, step.id))}
         room.journal.add(Event.BEGIN, {**data, **room.announced({"outcome": outcome})}, step=step.id)
         room.folder.remove(CLOSING)
-    if not room.folder.has(CLOSING):
+    if room.folder.has(CLOSING):
+        _require_same_files(room)
+    else:
         room.folder.write(CLOSING, make_closing(_closing(room, outcome)))
     digest = hashlib.sha256(room.folder.read(CLOSING)).hexdigest()
     room.display.say(room.folder.read(CLOSING).decode())
@@ -69,7 +72,6 @@ def is_closing(room: Room) -> bool:
 
 
 def _closing(room: Room, outcome: Outcome) -> Closing:
-    everything = room.folder.everything()
     return Closing(
         ceremony=room.script.id,
         kind=room.script.kind,
@@ -84,10 +86,20 @@ def _closing(room: Room, outcome: Outcome) -> Closing:
         present=tuple(
             Present(role, person, room.roster.person(person).name) for person, role in attendance(room.lines)
         ),
-        files={
-            name: hashlib.sha256(data).hexdigest() for name, data in everything.items() if is_listed(name)
-        },
+        files=_listed(room),
     )
+
+
+def _listed(room: Room) -> dict[str, str]:
+    everything = room.folder.everything()
+    return {name: hashlib.sha256(data).hexdigest() for name, data in everything.items() if is_listed(name)}
+
+
+def _require_same_files(room: Room) -> None:
+    """A statement that some have signed already is signed by the others only as long as it is true."""
+    if parse_closing(room.folder.read(CLOSING)).files != _listed(room):
+        detail = f"files were changed since {CLOSING} was written"
+        raise refuse(Kind.CONFLICT, "CEREMONY-FILE-CHANGED", detail)
 
 
 def _require_outputs(room: Room) -> None:

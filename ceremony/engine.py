@@ -45,6 +45,7 @@ def run_ceremony(room: Room) -> Outcome:
             reason = _abort_reason(room)
             if reason is not None:
                 return abort_ceremony(room, reason)
+            _check_folder(room)
             if not is_closing(room):
                 _resume(room)
                 _do_steps(room)
@@ -112,12 +113,17 @@ def _require_same_intent(room: Room, step: Verb, digest: str) -> None:
         raise refuse(Kind.CONFLICT, "CEREMONY-TBS-CHANGED", detail)
 
 
+def _check_folder(room: Room) -> None:
+    """What lies in the folder is compared before anything is built on it, be it the close alone."""
+    if len(room.lines) > 1:
+        check_unchanged(room)
+        check_signatures(room)
+
+
 def _resume(room: Room) -> None:
-    """A second process starts with everything compared and a full quorum: the room may have changed."""
+    """A second process starts with a full quorum: the room may have changed."""
     if len(room.lines) == 1:
         return
-    check_unchanged(room)
-    check_signatures(room)
     opening = next(step for step in room.script.steps if isinstance(step, OpenGate))
     open_steps = dict.fromkeys(line.step for line in room.lines if line.event is Event.BEGIN)
     found = {
