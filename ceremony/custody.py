@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SECRET_BYTES = 32
 _MAX_RECORD_BYTES = 64 * 1024
+# Whoever types 33 words unseen may swap two of them; nothing is done before the shares are right.
+_TRIES = 3
 
 
 class ShareRecord(Strict):
@@ -147,11 +149,22 @@ def ask_secret(room: Room, share_set: str, record: ShareRecord | None = None) ->
 
 
 def ask_share(room: Room, person: str, share_set: str, record: ShareRecord | None) -> str:
-    """One person's share, once it is the one that the record has.
+    """One person's share, once it is the one that the record has; they may err twice.
 
     Raises:
         CaError: `CEREMONY-SHARE` or `CEREMONY-SHARE-SET`.
     """
+    for _ in range(1, _TRIES):
+        try:
+            return _ask_once(room, person, share_set, record)
+        except CaError as error:
+            if not {"CEREMONY-SHARE", "CEREMONY-SHARE-SET"} & set(error.rule_ids):
+                raise
+            room.display.say(f"NOT ACCEPTED: {error.detail} [{', '.join(error.rule_ids)}]", style="red")
+    return _ask_once(room, person, share_set, record)
+
+
+def _ask_once(room: Room, person: str, share_set: str, record: ShareRecord | None) -> str:
     typed = room.people.ask_share(person, share_set)
     share = check_share(typed, identifier=record.identifier if record else None)
     if record is not None and record.shares.get(person) != share.digest:

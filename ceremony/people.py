@@ -34,12 +34,13 @@ class Deviated(Exception):
 class Question:
     """Something that only people can see, such as a bag's number; the answer matches `pattern` whole.
 
-    `example` is one that does; practice officers give it.
+    `form` says the same in words. `example` is an answer that has it; practice officers give it.
     """
 
     name: str
     words: str
     pattern: str
+    form: str
     example: str
 
 

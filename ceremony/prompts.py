@@ -66,7 +66,7 @@ class AtTerminal:
         """
         self._display.say(question.words)
         while not re.fullmatch(question.pattern, typed := self._keyboard.ask(question.name)):
-            self._display.say(f"That does not have the form of an answer, which is: {question.pattern}")
+            self._display.say(f"That is no answer to this. It has the form: {question.form}.")
         return typed
 
     def confirm(self, words: str) -> None:

@@ -14,6 +14,7 @@ from ceremony.custody import parse_record
 from ceremony.failure import Failure, Stopped
 from ceremony.fields import Slug
 from ceremony.people import Question
+from ceremony.steps.record import FORMS
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
 
 if TYPE_CHECKING:
@@ -92,13 +93,15 @@ def _words(facts: dict[str, Any]) -> str:
 
 
 def _question(name: str, words: str) -> Question:
-    return Question(name, words, r"[A-Za-z0-9][A-Za-z0-9 ./_-]{0,63}", "M-0042")
+    return Question(name, words, *FORMS["number"])
 
 
 def _photo(room: Room, name: str, what: str) -> str:
     """The SHA-256 of a photograph of what is destroyed."""
     words = f"SHA-256 of the photograph of {what}, or '{MISSING}' where nobody can show it"
-    answer = room.people.answer(Question(f"{name}-photo", words, rf"[0-9a-f]{{64}}|{MISSING}", "0" * 64))
+    pattern, form, example = FORMS["sha256"]
+    question = Question(f"{name}-photo", words, f"{pattern}|{MISSING}", f"{form}, or '{MISSING}'", example)
+    answer = room.people.answer(question)
     if answer == MISSING:
         detail = f"{what} is not accounted for: somebody may hold it"
         raise Stopped(Failure.INTEGRITY, refuse(Kind.CONFLICT, "CEREMONY-COPY-MISSING", detail))

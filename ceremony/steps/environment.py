@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from ca_server.core.clock import to_text
 from ca_server.core.errors import CaError, Kind, Violation
 from ceremony.people import Question
+from ceremony.steps.record import FORMS
 from ceremony.steps.verb import Done, Effect, Verb
 from ceremony.tool import tool_sha256
 
@@ -73,4 +74,5 @@ def _differences(room: Room, interfaces: tuple[str, ...]) -> Iterator[Violation]
 
 def _ask(room: Room, who: str, example: str) -> str:
     words = f"the {who} person types the SHA-256 of the boot image, from a program of their own choice"
-    return room.people.answer(Question(f"os-image-{who}", words, "[0-9a-f]{64}", example))
+    pattern, form, _ = FORMS["sha256"]
+    return room.people.answer(Question(f"os-image-{who}", words, pattern, form, example))

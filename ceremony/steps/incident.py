@@ -111,8 +111,7 @@ class ReportIncident(Verb):
 
 
 def _ask(room: Room, name: str, words: str, form: str) -> str:
-    pattern, example = FORMS[form]
-    return room.people.answer(Question(name, words, pattern, example))
+    return room.people.answer(Question(name, words, *FORMS[form]))
 
 
 def _fingerprint(room: Room, name: str) -> str:

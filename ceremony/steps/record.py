@@ -16,13 +16,21 @@ if TYPE_CHECKING:
     from ceremony.room import Room
     from ceremony.script import Script
 
-# Form of an answer -> what it looks like, and an example.
+# Form of an answer -> its pattern, the same in words, and an example.
 FORMS = {
-    "number": (r"[A-Za-z0-9][A-Za-z0-9 ./_-]{0,63}", "A-0042"),
-    "sha256": (r"[0-9a-f]{64}", "0" * 64),
-    "yes": (r"yes", "yes"),
-    "time": (r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", "2027-03-01T12:00:00Z"),
-    "text": (r"[ -~]{1,256}", "as in the script"),
+    "number": (
+        r"[A-Za-z0-9][A-Za-z0-9 ./_-]{0,63}",
+        "up to 64 letters, digits, blanks, . _ / or -, and a letter or digit first",
+        "A-0042",
+    ),
+    "sha256": (r"[0-9a-f]{64}", "64 hexadecimal digits, a to f in small letters", "0" * 64),
+    "yes": (r"yes", "yes", "yes"),
+    "time": (
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z",
+        "YYYY-MM-DDTHH:MM:SSZ",
+        "2027-03-01T12:00:00Z",
+    ),
+    "text": (r"[ -~]{1,256}", "up to 256 letters, digits and signs of ASCII", "as in the script"),
 }
 
 
@@ -35,8 +43,7 @@ class Fact(Strict):
 
     def question(self) -> Question:
         """As people are asked."""
-        pattern, example = FORMS[self.form]
-        return Question(self.name, self.ask, pattern, example)
+        return Question(self.name, self.ask, *FORMS[self.form])
 
 
 class Record(Verb):

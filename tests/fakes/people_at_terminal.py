@@ -53,7 +53,13 @@ def ask(directory: Path, display: Display, method: str, arguments: list[str]) ->
             return at_terminal.sign(arguments[0], directory / arguments[1], NAMESPACE)
         case "answer":
             return at_terminal.answer(
-                Question("bag", "Which number is on the bag?", r"[A-Z]-\d{4}", "B-0117")
+                Question(
+                    "bag",
+                    "Which number is on the bag?",
+                    r"[A-Z]-\d{4}",
+                    "a letter, - and four digits",
+                    "B-0117",
+                )
             )
         case _:
             return getattr(at_terminal, method)(*arguments)

@@ -152,6 +152,13 @@ def test_every_share_was_shown_once_and_asked_back(rows):
     assert {share_set for _, share_set in rows.people.asked} == set(sets)
 
 
+def test_a_slip_in_a_share_is_said_and_asked_again(rows):
+    assert rows.people.asked[0] == rows.people.asked[1]
+    shown = rows.terminals["hsm-init"].shown
+    assert shown.count("NOT ACCEPTED: 33 words and no share") == 1
+    assert "[CEREMONY-SHARE]" in shown
+
+
 @pytest.mark.parametrize("kind", ["hsm-init", "re-share", "key-backup", "share-audit", "key-restore"])
 def test_no_two_words_of_a_share_are_in_any_file(rows, kind):
     """But in a token's own files, of which nobody can tell what is in them."""

@@ -140,6 +140,6 @@ def test_every_form_of_a_fact_takes_its_own_example(form):
 
 
 def test_a_time_is_asked_for_in_utc():
-    pattern, example = FORMS["time"]
+    pattern, _, example = FORMS["time"]
     assert datetime.strptime(example, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).year == 2027
     assert not re.fullmatch(pattern, "2027-03-01 12:00")
