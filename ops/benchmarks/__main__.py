@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ops.benchmarks import acme, est, issue
+from ops.benchmarks import acme, ceremony, est, issue
 
 
 @click.group()
@@ -13,6 +13,7 @@ def command() -> None:
 
 
 command.add_command(acme.command)
+command.add_command(ceremony.command)
 command.add_command(est.command)
 command.add_command(issue.command)
 command()
