@@ -167,6 +167,9 @@ def verify(bundle: Path, sha256: str | None, roster_sha256: str | None) -> None:
     code, report = run_independent(bundle, sha256, roster_sha256)
     click.echo(report, err=True, nl=False)
     checked = verify_bundle(read_file(bundle, MAX_ARCHIVE_BYTES)).bundle
+    if sha256 is not None and sha256.lower() != checked.sha256:
+        detail = f"the bundle has SHA-256 {checked.sha256}, which is not the one given"
+        raise refuse(Kind.CONFLICT, "BUNDLE-DIGEST", detail)
     if code:
         raise refuse(
             Kind.CONFLICT, "BUNDLE-INDEPENDENT", "the auditor's verifier does not find this bundle good"

@@ -149,7 +149,7 @@ def ask_secret(room: Room, share_set: str, record: ShareRecord | None = None) ->
 
 
 def ask_share(room: Room, person: str, share_set: str, record: ShareRecord | None) -> str:
-    """One person's share, once it is the one that the record has; they may err twice.
+    """One person's share, once it is the one that the record has; in words they may err twice.
 
     Raises:
         CaError: `CEREMONY-SHARE` or `CEREMONY-SHARE-SET`.
@@ -158,7 +158,7 @@ def ask_share(room: Room, person: str, share_set: str, record: ShareRecord | Non
         try:
             return _ask_once(room, person, share_set, record)
         except CaError as error:
-            if not {"CEREMONY-SHARE", "CEREMONY-SHARE-SET"} & set(error.rule_ids):
+            if error.rule_ids != ("CEREMONY-SHARE",):
                 raise
             room.display.say(f"NOT ACCEPTED: {error.detail} [{', '.join(error.rule_ids)}]", style="red")
     return _ask_once(room, person, share_set, record)

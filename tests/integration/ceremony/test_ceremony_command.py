@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
+import re
 import tomllib
 from pathlib import Path
 
@@ -140,20 +139,21 @@ def test_verify_tells_good_from_bad(folder, tmp_path):
         assert "BUNDLE-DIGEST" in refused.stderr
 
 
-def test_production_begins_only_when_the_digest_is_typed(folder, tmp_path):
+def test_production_takes_no_paper_that_the_script_does_not_pin(folder, tmp_path):
     host = (folder / "room/host.toml").read_text().replace("REHEARSAL-", "vault-")
-    (tmp_path / "host.toml").write_text(host.replace('mode = "rehearsal"', 'mode = "production"'))
-    arguments = (str(folder / "script.toml"), "--host", str(tmp_path / "host.toml"))
-    nobody = sealkeeper("ceremony", "run", *arguments, check=False)
-    assert nobody.returncode == 130
-    assert "Is this the approved script?" in nobody.stderr
-    command = [sys.executable, "-m", "ca_server.cli", "ceremony", "run", *arguments]
-    wrong = subprocess.run(command, input="00000000\n", capture_output=True, text=True, check=False)
-    assert wrong.returncode == 1
-    assert "CEREMONY-CONFIRMATION" in wrong.stderr
-    right = digest(folder / "script.toml")[:8]
-    done = subprocess.run(command, input=f"{right}\n", capture_output=True, text=True, check=False)
-    assert "CEREMONY-OUTPUT-EXISTS" in done.stderr
+    host = host.replace('mode = "rehearsal"', 'mode = "production"').replace(
+        f"{folder}/room/", f"{tmp_path}/"
+    )
+    host = host.replace(f'output_directory = "{folder}/room"', f'output_directory = "{tmp_path}/held"')
+    host = re.sub(r"^(roster = ).*", rf'\1"{folder}/room/practice/roster.json"', host, flags=re.MULTILINE)
+    host = re.sub(r"^practice = .*\n", "", host, flags=re.MULTILINE)
+    (tmp_path / "host.toml").write_text(host)
+    done = sealkeeper(
+        *("ceremony", "run", str(folder / "script.toml"), "--host", str(tmp_path / "host.toml")), check=False
+    )
+    assert done.returncode == 4
+    assert "CEREMONY-ROSTER-UNPINNED" in done.stderr
+    assert not (tmp_path / "held/files/transcript.jsonl").exists()
 
 
 @pytest.fixture
