@@ -14,10 +14,12 @@ from ceremony.script import parse_script
 
 SCRIPT = parse_script((files("ceremony") / "scripts" / "first-hierarchy.toml").read_bytes())
 GOOD = """
-format = "ceremony-host/v1"
+format = "ceremony-host/v2"
 mode = "rehearsal"
 output_directory = "/srv/ceremony"
 api_server_key = "/srv/ceremony/api-server.key"
+roster = "/srv/papers/roster.json"
+media = ["/media/first", "/media/second"]
 
 [tokens.root]
 module = "/usr/lib/vendor.so"
@@ -41,7 +43,10 @@ pin_file = "/srv/pins/log"
 """
 
 BAD_FIELDS = [
-    ('format = "ceremony-host/v1"', 'format = "ceremony/v1"', "CEREMONY-VALUE", "/format"),
+    ('format = "ceremony-host/v2"', 'format = "ceremony-host/v1"', "CEREMONY-VALUE", "/format"),
+    ('roster = "/srv/papers/roster.json"\n', "", "CEREMONY-MISSING", "/roster"),
+    ('"/srv/papers/roster.json"', '"roster.json"', "CEREMONY-PATH", "/roster"),
+    ('"/media/second"', '"second"', "CEREMONY-PATH", "/media/1"),
     ('mode = "rehearsal"', 'mode = "trial"', "CEREMONY-VALUE", "/mode"),
     ('mode = "rehearsal"', "", "CEREMONY-MISSING", "/mode"),
     ('mode = "rehearsal"', 'mode = "rehearsal"\nforce = true', "CEREMONY-UNKNOWN-KEY", "/force"),
@@ -51,13 +56,14 @@ BAD_FIELDS = [
     ('label = "REHEARSAL-root"', 'label = " root"', "CEREMONY-TOKEN-LABEL", "/tokens/root/label"),
     ('label = "REHEARSAL-root"', f'label = "{"r" * 33}"', "CEREMONY-TOKEN-LABEL", "/tokens/root/label"),
     ('pin_file = "/srv/pins/root"', 'pin = "1234"', "CEREMONY-UNKNOWN-KEY", "/tokens/root/pin"),
-    ('pin_file = "/srv/pins/root"', "", "CEREMONY-PIN-SOURCE", "/tokens/root"),
     ("pin_prompt = true", "pin_prompt = false", "CEREMONY-VALUE", "/tokens/ocsp/pin_prompt"),
     ("pin_prompt = true", 'pin_prompt = true\npin_file = "/p"', "CEREMONY-PIN-SOURCE", "/tokens/ocsp"),
     ('"issuing-pin"', '"../issuing-pin"', "CEREMONY-VALUE", "/tokens/issuing/pin_credential"),
 ]
 
 BAD_BINDINGS = [
+    ('pin_file = "/srv/pins/root"', "", "CEREMONY-PIN-SOURCE", "/tokens/root"),
+    ('media = ["/media/first", "/media/second"]', 'media = ["/media/first"]', "CEREMONY-MEDIA", "/media"),
     ("[tokens.log]", "[tokens.logs]", "CEREMONY-BINDING", "/tokens"),
     ("[tokens.log]", "[tokens.logs]", "CEREMONY-BINDING", "/tokens/logs"),
     ("REHEARSAL-log", "REHEARSAL-root", "CEREMONY-BINDING", "/tokens"),
@@ -74,7 +80,7 @@ def changed(old: str, new: str) -> bytes:
 def test_a_good_host_file_says_where_pins_come_from():
     host = parse_host(GOOD.encode())
     check_host(SCRIPT, host)
-    assert host.bundle == Path("/srv/ceremony/bundle.tar")
+    assert host.output_directory == Path("/srv/ceremony")
     assert [binding.settings.pin for binding in host.tokens.values()] == [
         PinSource.from_file(Path("/srv/pins/root")),
         PinSource.from_credential("issuing-pin"),
@@ -96,6 +102,37 @@ def test_a_bad_binding_is_refused(old, new, rule_id, pointer):
     with pytest.raises(CaError) as refused:
         check_host(SCRIPT, parse_host(changed(old, new)))
     assert (rule_id, pointer) in {(each.rule_id, each.pointer) for each in refused.value.violations}
+
+
+def test_a_secret_in_shares_has_no_place_for_a_pin():
+    text = (files("ceremony") / "scripts" / "hsm-init.toml").read_text()
+    script = parse_script(text.encode())
+    alias = next(name for name, device in script.hsm.items() if device.secret == "split")
+    host = parse_host(
+        f"""
+format = "ceremony-host/v2"
+mode = "rehearsal"
+output_directory = "/srv/ceremony"
+roster = "/srv/papers/roster.json"
+media = ["/media/first", "/media/second"]
+[tokens.{alias}]
+module = "/usr/lib/vendor.so"
+label = "REHEARSAL-vault"
+pin_file = "/srv/pins/root"
+""".encode()
+    )
+    with pytest.raises(CaError) as refused:
+        check_host(script, host)
+    assert "CEREMONY-PIN-SOURCE" in refused.value.rule_ids
+
+
+def test_the_security_officers_pin_comes_from_its_own_file_or_is_asked_for():
+    host = parse_host(GOOD.encode())
+    asked = host.tokens["root"].officer_settings.pin
+    assert asked == PinSource.from_prompt("REHEARSAL-root (security officer)")
+    text = changed('"/srv/pins/root"', '"/srv/pins/root"\nso_pin_file = "/srv/pins/root.so"')
+    given = parse_host(text).tokens["root"].officer_settings.pin
+    assert given == PinSource.from_file(Path("/srv/pins/root.so"))
 
 
 def test_a_pin_written_by_mistake_is_not_repeated():
