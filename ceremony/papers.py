@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 from ca_server.core.errors import Kind, refuse
+from ca_server.core.strict_json import parse_json
+from ceremony.display import printable
 from ceremony.folder import Folder
 
 _FORMS = ("json", "txt")
-_SHOWN = 8192
+_SHOWN = 32_768
 
 
 def paper_path(folder: Folder, name: str) -> str:
@@ -21,8 +25,12 @@ def paper_path(folder: Folder, name: str) -> str:
     raise refuse(Kind.NOT_FOUND, "CEREMONY-REFERENCE", f"no step has written the paper '{name}'")
 
 
-def show_paper(data: bytes) -> str:
-    """A paper as it is shown before it is approved; of a long one, its beginning."""
+def show_paper(path: str, data: bytes) -> str:
+    """A paper as it is shown before it is approved, JSON a fact a line; of a long one, its beginning."""
     text = data.decode("utf-8", "replace")
-    rest = "" if len(text) <= _SHOWN else f"\n… and {len(text) - _SHOWN} more characters: read the file"
+    if path.endswith(".json"):
+        # Nothing in a value of it can look like a line of its own.
+        lines = json.dumps(parse_json(data), indent=2, ensure_ascii=False).split("\n")
+        text = "\n".join(printable(line) for line in lines)
+    rest = "" if len(text) <= _SHOWN else f"\n... and {len(text) - _SHOWN} more characters: read the file"
     return text[:_SHOWN] + rest

@@ -95,7 +95,7 @@ class ApproveGate(_Gate):
         if self.paper is not None:
             path = paper_path(room.folder, self.paper)
             data = room.read(path)
-            room.display.say(show_paper(data))
+            room.display.say(show_paper(path, data))
             return path, data
         path = document_path(self.subject or "")
         data = room.read(path)

@@ -137,6 +137,9 @@ def test_verify_tells_good_from_bad(folder, tmp_path):
         assert refused.returncode == 1
         assert refused.stdout == ""
         assert "BUNDLE-DIGEST" in refused.stderr
+    other = sealkeeper("ceremony", "verify", str(bundle), "--roster-sha256", "0" * 64, check=False)
+    assert other.returncode == 1
+    assert "BUNDLE-INDEPENDENT" in other.stderr
 
 
 def test_production_takes_no_paper_that_the_script_does_not_pin(folder, tmp_path):

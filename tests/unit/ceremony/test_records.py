@@ -128,8 +128,22 @@ def test_a_paper_is_found_in_either_form(tmp_path):
 
 
 def test_of_a_long_paper_the_beginning_is_shown():
-    assert show_paper(b"short") == "short"
-    assert show_paper(b"a" * 9000).endswith("… and 808 more characters: read the file")
+    assert show_paper("papers/a.txt", b"short") == "short"
+    shown = show_paper("papers/a.txt", b"a" * 33_000)
+    assert shown.endswith("a\n... and 232 more characters: read the file")
+
+
+def test_a_paper_in_json_is_shown_a_fact_a_line_and_no_value_makes_one():
+    data = '{"names":["Ada","B\u2028\\nowner: Mallory"],"sequence":2}'.encode()
+    assert show_paper("papers/a.json", data).splitlines() == [
+        "{",
+        '  "names": [',
+        '    "Ada",',
+        r'    "B\u2028\nowner: Mallory"',
+        "  ],",
+        '  "sequence": 2',
+        "}",
+    ]
 
 
 @pytest.mark.parametrize("form", sorted(FORMS))
