@@ -50,17 +50,30 @@ def check_grammar(lines: Sequence[Line], script: ScriptFacts, closing: Closing) 
     Raises:
         CaError: malformed; `CEREMONY-GRAMMAR`, `CEREMONY-CLOCK`, `CEREMONY-TBS-CHANGED`, `CEREMONY-CLOSING`.
     """
+    _check_end(lines, _walk(lines[:-1], script), closing)
+
+
+def check_order(lines: Sequence[Line], script: ScriptFacts) -> None:
+    """The same for a ceremony that still goes on: its lines so far, of which none is the end.
+
+    Raises:
+        CaError: malformed; `CEREMONY-GRAMMAR`, `CEREMONY-CLOCK` or `CEREMONY-TBS-CHANGED`.
+    """
+    _walk(lines, script)
+
+
+def _walk(lines: Sequence[Line], script: ScriptFacts) -> _Walk:
     walk = _Walk(
         order=tuple(step.id for step in script.steps if step.do != CLOSE),
         close=next((step.id for step in script.steps if step.do == CLOSE), NO_STEP),
     )
     before = lines[0]
-    for line in lines[1:-1]:
+    for line in lines[1:]:
         if line.utc < before.utc:
             raise _refuse("CEREMONY-CLOCK", f"line {line.seq}: its time is before that of the line before it")
         walk.step(line)
         before = line
-    _check_end(lines, walk, closing)
+    return walk
 
 
 def _check_end(lines: Sequence[Line], walk: _Walk, closing: Closing) -> None:

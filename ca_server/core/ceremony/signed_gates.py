@@ -10,7 +10,7 @@ from ca_server.core.ceremony.closing import Closing
 from ca_server.core.ceremony.demands import RoleName, check_persons, check_quorum
 from ca_server.core.ceremony.grammar import COMPLETED
 from ca_server.core.ceremony.people import check_statement
-from ca_server.core.ceremony.roster import Roster
+from ca_server.core.ceremony.roster import Mode, Roster
 from ca_server.core.ceremony.script_facts import CLOSE, OPEN, ScriptFacts, StepFacts
 from ca_server.core.ceremony.statement import NO_SUBJECT, Gate, Statement
 from ca_server.core.ceremony.transcript import Event, Line
@@ -36,22 +36,25 @@ class SignedGate:
 
 @dataclass(frozen=True, slots=True)
 class Papers:
-    """What statements are held against."""
+    """What statements are held against; `closing` is None while the ceremony still goes on."""
 
     script: ScriptFacts
     roster: Roster
-    closing: Closing
+    closing: Closing | None
     files: Mapping[str, bytes]
 
 
 def check_gates(lines: Sequence[Line], papers: Papers) -> dict[str, int]:
     """What was approved: hex SHA-256 of a subject -> number of the line that ended the step of its approval.
 
+    Line 0 says which ceremony it is, so it is compared with the script and the closing statement before.
+    While a ceremony goes on it has no closing statement: what it has signed so far is judged, not its end.
+
     Raises:
         CaError: `CEREMONY-GATE`, `CEREMONY-QUORUM`, `CEREMONY-CLOSING`, or what is wrong with a statement,
             with its signature or its person.
     """
-    room = _Room(papers)
+    room = _Room(papers, lines[0])
     approved: dict[str, int] = {}
     for line in lines:
         match line.event:
@@ -60,23 +63,25 @@ def check_gates(lines: Sequence[Line], papers: Papers) -> dict[str, int]:
             case Event.RESUME:
                 room.resume()
             case Event.BEGIN:
-                room.begin()
+                room.begin(line)
             case Event.DONE:
                 step = next(each for each in papers.script.steps if each.id == line.step)
                 for digest in room.done(step):
                     approved.setdefault(digest, line.seq)
             case _:
                 pass
-    room.close()
-    _check_nothing_else(lines, papers)
+    if papers.closing is not None:
+        room.close(papers.closing)
+        _check_nothing_else(lines, papers, papers.closing)
     return approved
 
 
 class _Room:
     """Who is there, and who has signed since the step at hand began."""
 
-    def __init__(self, papers: Papers) -> None:
+    def __init__(self, papers: Papers, opened: Line) -> None:
         self._papers = papers
+        self._opened_with = opened
         self._present: list[tuple[str, RoleName]] = []
         self._gates: list[SignedGate] = []
         self._closed: list[SignedGate] = []
@@ -86,7 +91,7 @@ class _Room:
         self._resuming = False
 
     def sign(self, line: Line) -> None:
-        signed = _check_statement(line, self._papers)
+        signed = _check_statement(line, self._papers, self._opened_with)
         statement = signed.statement
         if statement.nonce in self._nonces:
             raise _refuse("CEREMONY-GATE", line, "its nonce was used before")
@@ -103,7 +108,7 @@ class _Room:
             )
         if statement.gate is not Gate.CLOSE:
             self._gates.append(signed)
-        elif line.seq > self._papers.closing.head_sequence:
+        elif self._papers.closing is not None and line.seq > self._papers.closing.head_sequence:
             self._closed.append(signed)
 
     def resume(self) -> None:
@@ -111,8 +116,9 @@ class _Room:
         self._resuming = self._opened
         self._present, self._gates = [], []
 
-    def begin(self) -> None:
-        if self._resuming:
+    def begin(self, line: Line) -> None:
+        # Who never came back cannot sign: a ceremony is aborted without them, and does nothing more.
+        if self._resuming and not self._is_abort(line):
             signed = [each.signer for each in self._gates if each.statement.gate is Gate.RESUME]
             check_quorum(self._papers.script.roles, signed, self._opening.sign_by)
         self._resuming = False
@@ -139,9 +145,9 @@ class _Room:
             raise _refuse("CEREMONY-GATE", gates[0].line, f"the script has {named} approved here")
         return () if subject == NO_SUBJECT else (digest,)
 
-    def close(self) -> None:
+    def close(self, closing: Closing) -> None:
         """All who are named as present signed the closing statement; of a whole ceremony, each quorum."""
-        closing, script = self._papers.closing, self._papers.script
+        script = self._papers.script
         present = {(each.person, each.role) for each in closing.present}
         signers = [each.signer for each in self._closed]
         if not signers:
@@ -158,6 +164,12 @@ class _Room:
             asked = [role for step in script.steps if step.do == CLOSE for role in step.sign_by]
             check_quorum(script.roles, signers, asked)
 
+    def _is_abort(self, line: Line) -> bool:
+        intent = line.data.get("intent")
+        outcome = intent.get("outcome") if isinstance(intent, dict) else None
+        closes = any(step.do == CLOSE and step.id == line.step for step in self._papers.script.steps)
+        return closes and outcome not in COMPLETED
+
 
 def _is_named(path: str, document: str) -> bool:
     """Whether a path is that of a document of the script: its name, with whatever ending."""
@@ -165,13 +177,14 @@ def _is_named(path: str, document: str) -> bool:
     return name == document or name.startswith(f"{document}.")
 
 
-def _check_statement(line: Line, papers: Papers) -> SignedGate:
+def _check_statement(line: Line, papers: Papers, opened: Line) -> SignedGate:
     """The statement of a gate line, every word of it as the line and the ceremony have it."""
     data, closing = line.data, papers.closing
     text = _file(line, papers, "statement")
     signature = _file(line, papers, "signature")
     rosters = papers.roster, lambda path: papers.files.get(path, b"")
-    signed = check_statement(text, signature, rosters, closing.mode, line.utc)
+    mode: Mode = "production" if opened.data.get("mode") == "production" else "rehearsal"
+    signed = check_statement(text, signature, rosters, mode, line.utc)
     statement = signed.statement
     said = (
         statement.ceremony,
@@ -191,9 +204,9 @@ def _check_statement(line: Line, papers: Papers) -> SignedGate:
         signed.key_sha256,
     )
     wanted = (
-        closing.ceremony,
-        closing.kind,
-        closing.script_sha256,
+        opened.data.get("ceremony"),
+        opened.data.get("kind"),
+        opened.data.get("script_sha256"),
         data.get("gate"),
         data.get("person"),
         data.get("role"),
@@ -214,7 +227,7 @@ def _check_statement(line: Line, papers: Papers) -> SignedGate:
     if statement.gate is Gate.CLOSE and statement.subject != _CLOSING:
         raise _refuse("CEREMONY-GATE", line, "the close is not signed on the closing statement")
     # A close that was interrupted leaves signatures of a statement that another one took the place of.
-    replaced = statement.gate is Gate.CLOSE and line.seq <= closing.head_sequence
+    replaced = statement.gate is Gate.CLOSE and (closing is None or line.seq <= closing.head_sequence)
     if statement.subject != NO_SUBJECT and not replaced:
         subject = papers.files.get(statement.subject)
         if subject is None or hashlib.sha256(subject).hexdigest() != statement.subject_sha256:
@@ -230,12 +243,12 @@ def _file(line: Line, papers: Papers, part: str) -> bytes:
     return data
 
 
-def _check_nothing_else(lines: Sequence[Line], papers: Papers) -> None:
+def _check_nothing_else(lines: Sequence[Line], papers: Papers, closing: Closing) -> None:
     """What the closing statement cannot list, the transcript must name: its own signatures."""
     named = {
         line.data[part] for line in lines if line.event is Event.GATE for part in ("statement", "signature")
     }
-    loose = {path for path in papers.files if path.startswith("gates/")} - named - papers.closing.files.keys()
+    loose = {path for path in papers.files if path.startswith("gates/")} - named - closing.files.keys()
     if loose:
         raise _not_closed(f"{min(loose)} is neither in its list nor in the transcript")
 
