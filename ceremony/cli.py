@@ -29,10 +29,6 @@ def command() -> None:
     """Run, rehearse, resume and verify key ceremonies."""
 
 
-command.add_command(qr)
-command.add_command(words)
-
-
 @command.command("script")
 @click.argument("kind", default="first-hierarchy")
 @click.option(

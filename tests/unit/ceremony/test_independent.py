@@ -8,7 +8,10 @@ import sys
 import pytest
 
 from ceremony import independent
+from ceremony.close import pack_bundle
+from ceremony.engine import run_ceremony
 from ceremony.independent import run_independent, verifier_path
+from tests.fixtures.commands import sealkeeper
 from tests.fixtures.hand_made_bundle import Ceremony, Officers
 
 
@@ -51,3 +54,15 @@ def test_no_python_is_not_good(bundle, tmp_path, monkeypatch):
     code, lines = run_independent(bundle, None)
     assert code == 2
     assert "did not answer" in lines
+
+
+def test_what_only_the_stranger_finds_wrong_is_not_good_either(small):
+    with small.room() as room:
+        run_ceremony(room)
+        digest = pack_bundle(room)
+    good = sealkeeper("ceremony", "verify", str(small.folder.bundle))
+    assert good.stdout == digest + "\n"
+    other = ("--roster-sha256", "0" * 64)
+    done = sealkeeper("ceremony", "verify", str(small.folder.bundle), *other, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "BUNDLE-INDEPENDENT" in done.stderr
