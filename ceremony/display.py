@@ -87,7 +87,7 @@ class Display:
         self._plan = [
             _PlanLine(
                 f"{step.id}: {step.describe(script)}",
-                ", ".join(_counted(script.roles[RoleName(role)].quorum, role) for role in step.signers()),
+                ", ".join(counted(script.roles[RoleName(role)].quorum, role) for role in step.signers()),
             )
             for step in script.steps
         ]
@@ -165,7 +165,7 @@ class Display:
     def show_outcome(self, outcome: str, deviations: int, bundle: Path, sha256: str) -> None:
         """How it ended, the digest of the bundle to be read aloud, and what to do with it."""
         self._rule("=", outcome.upper())
-        self._wrapped(f"the ceremony ended: {outcome}, {_counted(deviations, 'deviation')}", style="bold")
+        self._wrapped(f"the ceremony ended: {outcome}, {counted(deviations, 'deviation')}", style="bold")
         self.show_digest("the bundle", sha256)
         self._line("next, on another machine:")
         self.show_command(f"sealkeeper ceremony verify {bundle} --sha256 {sha256}")
@@ -258,6 +258,7 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """A number of things in words: `no devices`, `1 device`, `2 internal-witnesses`."""
     plural = "es" if what.endswith("s") else "s"
     return f"{number or 'no'} {what}{'' if number == 1 else plural}"

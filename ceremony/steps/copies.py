@@ -11,6 +11,7 @@ from ca_server.core.ceremony.transcript import Event
 from ca_server.core.clock import to_text
 from ca_server.core.errors import Kind, refuse
 from ceremony.custody import parse_record
+from ceremony.display import counted
 from ceremony.failure import Failure, Stopped
 from ceremony.fields import Slug
 from ceremony.people import Question
@@ -49,7 +50,7 @@ class AccountForCopies(Verb):
     def describe(self, script: Script) -> str:
         """What will happen."""
         del script
-        return f"account for {len(self.media)} media and the shares of {len(self.shares)} sets"
+        return f"account for {len(self.media)} media and the shares of {counted(len(self.shares), 'set')}"
 
     def perform(self, room: Room) -> Done:
         """Ask, and write the certificate.

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from ca_server.core.errors import Kind, refuse
+from ceremony.approvals import approved_so_far
 from ceremony.custody import before_effect, uncertain
+from ceremony.display import counted
 from ceremony.fields import Slug
-from ceremony.steps.sign import approved_digests
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class DestroyKeys(Verb):
             CaError: conflict, `CEREMONY-TBS-CHANGED`, no gate approved this order.
         """
         digest = hashlib.sha256(room.read(_order_path(self.order))).hexdigest()
-        if digest not in approved_digests(room):
+        if digest not in approved_so_far(room):
             detail = f"no gate approved '{self.order}' as it is now"
             raise refuse(Kind.CONFLICT, "CEREMONY-TBS-CHANGED", detail)
         return {"order": self.order, "order_sha256": digest}
@@ -108,7 +109,7 @@ class DestroyKeys(Verb):
             raise refuse(Kind.CONFLICT, "CEREMONY-INVENTORY", f"{', '.join(left)} is still in the device")
         destroyed = [each["destroyed"] for each in room.effects(self.id) if "destroyed" in each]
         room.write_json(f"evidence/{self.id}.json", destroyed)
-        return Done(f"{len(destroyed)} keys destroyed, none is left", {"destroyed": destroyed})
+        return Done(f"{counted(len(destroyed), 'key')} destroyed, none is left", {"destroyed": destroyed})
 
 
 def _order_path(order: str) -> str:

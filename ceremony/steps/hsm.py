@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from ceremony.display import counted
 from ceremony.fields import Slug
 from ceremony.mechanisms import require_mechanisms
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
+from ceremony.token_rules import check_same
 
 if TYPE_CHECKING:
     from ceremony.room import Room
@@ -39,13 +41,14 @@ class Login(Verb):
         """Log in to each device that is not open yet, but for one whose end has begun.
 
         Raises:
-            CaError: a device is away, refused, another than the script says (`CEREMONY-TOKEN-BINDING`), or
-                cannot make or use a key of it (`CEREMONY-MECHANISM`).
+            CaError: a device is away, refused, another than the script says or than it was at the first login
+                (`CEREMONY-TOKEN-BINDING`), or cannot make or use a key of it (`CEREMONY-MECHANISM`).
         """
         binding = {}
         there = [alias for alias in self.hsm if not _is_ending(room, alias)]
         for alias in there:
             record = room.open(alias).record
+            check_same(alias, record, room.lines)
             binding[alias] = {
                 "label": record.label,
                 "serial": record.serial,
@@ -55,7 +58,7 @@ class Login(Verb):
             }
         require_mechanisms(room.script, {alias: room.token(alias).record for alias in there})
         room.display.show_tokens({alias: room.token(alias).record for alias in there})
-        return Done(f"{len(binding)} devices open", {"binding": binding})
+        return Done(f"{counted(len(binding), 'device')} open", {"binding": binding})
 
 
 def _is_ending(room: Room, alias: str) -> bool:

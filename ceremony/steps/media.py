@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ca_server.core.errors import CaError, Kind, refuse
+from ceremony.display import counted
 from ceremony.folder import TRANSCRIPT, place
 from ceremony.steps.verb import Done, Effect, Verb
 from ceremony.tables import BundlePath
@@ -36,7 +37,8 @@ class ExportMedia(Verb):
     def describe(self, script: Script) -> str:
         """What will happen."""
         del script
-        return f"copy {len(self.files)} files and all signatures to {self.copies} media, and read them again"
+        what = f"{counted(len(self.files), 'file')} and all signatures"
+        return f"copy {what} to {self.copies} media, and read them again"
 
     def perform(self, room: Room) -> Done:
         """Copy, force to the medium, read again, compare.
@@ -60,7 +62,8 @@ class ExportMedia(Verb):
                 raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", detail)
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
         return Done(
-            f"{len(contents)} files on {len(media)} media", {"copies": self.copies, "copied": digests}
+            f"{counted(len(contents), 'file')} on {len(media)} media",
+            {"copies": self.copies, "copied": digests},
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ca_server.core.document import Strict
+from ceremony.display import counted
 from ceremony.fields import Slug, Words
 from ceremony.people import Question
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
@@ -66,4 +67,4 @@ class Record(Verb):
         """Ask one after the other."""
         answers = {each.name: room.people.answer(each.question()) for each in self.facts}
         room.write_json(f"evidence/{self.id}.json", answers)
-        return Done(f"{len(answers)} facts written down", {"facts": answers})
+        return Done(f"{counted(len(answers), 'fact')} written down", {"facts": answers})

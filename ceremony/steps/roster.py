@@ -11,6 +11,7 @@ from ca_server.core.ceremony.roster import Roster, Succession, allowed_signers, 
 from ca_server.core.ceremony.statement import Gate
 from ca_server.core.ceremony.transcript import Event
 from ca_server.core.errors import Kind, refuse
+from ceremony.display import counted
 from ceremony.fields import Slug
 from ceremony.people import Deviated
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
@@ -96,7 +97,7 @@ class ProveRoster(Verb):
         for person, key in wanted:
             if not self._has_signed(room, person, key):
                 self._collect(room, new, person, key)
-        return Done(f"{len(wanted)} keys proven", {"proven": [list(pair) for pair in wanted]})
+        return Done(f"{counted(len(wanted), 'key')} proven", {"proven": [list(pair) for pair in wanted]})
 
     def _collect(self, room: Room, new: Roster, person: str, key: str) -> None:
         from ceremony.gates import Occasion, Subject, take_signature  # noqa: PLC0415 - needs no people to be read
