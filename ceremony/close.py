@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from ca_server.core.archive import pack
 from ca_server.core.bundle import CLOSING, KEYS, MANIFEST, encode_manifest
 from ca_server.core.ceremony.closing import Closing, Present, is_listed, make_closing, parse_closing
 from ca_server.core.ceremony.demands import RoleName
+from ca_server.core.ceremony.grammar import COMPLETED
 from ca_server.core.ceremony.statement import Gate
-from ca_server.core.ceremony.transcript import Event, Outcome
-from ca_server.core.errors import Kind, refuse
+from ca_server.core.ceremony.transcript import Event, Outcome, make_line
+from ca_server.core.ceremony.verify import verify_bundle
+from ca_server.core.errors import CaError, Kind, refuse
 from ceremony.attendance import attendance
-from ceremony.folder import place
+from ceremony.failure import Failure, Stopped
+from ceremony.folder import TRANSCRIPT, place
 from ceremony.gates import Subject, hold_gate
+from ceremony.journal import ENGINE
 from ceremony.manifest import make_manifest
 from ceremony.room import Room
-from ceremony.state import begun
+from ceremony.state import begun, digests
 from ceremony.steps.verb import Effect
 
 RECORDING = "recording.txt"
@@ -28,20 +33,20 @@ def close_ceremony(room: Room, outcome: Outcome) -> None:
     Raises:
         CaError: somebody did not sign; `CEREMONY-OUTPUT`, a required output is missing;
             `CEREMONY-FILE-CHANGED`, the statement is not true any more.
+        Stopped: F3, with the rule for which whoever verifies the bundle would refuse it.
     """
     step = room.script.steps[-1]
+    _remove_unsigned(room)
     if not is_closing(room):
-        if outcome in {Outcome.COMPLETED, Outcome.COMPLETED_WITH_DEVIATIONS}:
+        if outcome in COMPLETED:
             _require_outputs(room)
-        room.folder.write(MANIFEST, encode_manifest(make_manifest(room)))
-        room.folder.write(KEYS, room.key_list())
+        for name, data in _made_now(room).items():
+            room.folder.write(name, data)
         room.folder.write(RECORDING, room.display.recording().encode())
-        data = {"effect": Effect.IDEMPOTENT, "attempt": 1 + len(begun(room.lines, step.id))}
-        room.journal.add(Event.BEGIN, {**data, **room.announced({"outcome": outcome})}, step=step.id)
+        _begin(room, step.id, outcome)
         room.folder.remove(CLOSING)
-    if room.folder.has(CLOSING):
-        _require_same_files(room)
-    else:
+    _require_same_files(room, outcome)
+    if not room.folder.has(CLOSING):
         room.folder.write(CLOSING, make_closing(_closing(room, outcome)))
     digest = hashlib.sha256(room.folder.read(CLOSING)).hexdigest()
     room.display.say(room.folder.read(CLOSING).decode())
@@ -50,6 +55,8 @@ def close_ceremony(room: Room, outcome: Outcome) -> None:
     # Where nobody had come yet, nothing was done, and the witness alone says so.
     roles = tuple(present) or (RoleName.INTERNAL_WITNESS,)
     hold_gate(room, step.id, Gate.CLOSE, roles, Subject(CLOSING, digest))
+    if outcome in COMPLETED:
+        _require_verified(room, outcome)
     room.journal.add(Event.END, {"outcome": outcome}, step=step.id)
 
 
@@ -71,7 +78,31 @@ def is_closing(room: Room) -> bool:
     return False
 
 
+def _begin(room: Room, step: str, outcome: Outcome) -> None:
+    """The line also has the digest of what no step has made, so that it is compared from here on."""
+    files = {
+        name: hashlib.sha256(room.folder.read(name)).hexdigest() for name in (*_made_now(room), RECORDING)
+    }
+    data = {"effect": Effect.IDEMPOTENT, "attempt": 1 + len(begun(room.lines, step))}
+    intent = {"outcome": outcome, "files": files}
+    room.journal.add(Event.BEGIN, {**data, **room.announced(intent)}, step=step)
+
+
+def _made_now(room: Room) -> dict[str, bytes]:
+    """What is read off the script and the transcript alone, whoever has written to the folder meanwhile."""
+    return {MANIFEST: encode_manifest(make_manifest(room)), KEYS: room.key_list()}
+
+
+def _remove_unsigned(room: Room) -> None:
+    """A statement that a process ended over was signed by nobody: no list and no line has it."""
+    known = digests(room.lines)
+    for name in list(room.folder.names()):
+        if name.startswith("gates/") and name not in known:
+            room.folder.remove(name)
+
+
 def _closing(room: Room, outcome: Outcome) -> Closing:
+    head = begun(room.lines, room.script.steps[-1].id)[-1]
     return Closing(
         ceremony=room.script.id,
         kind=room.script.kind,
@@ -79,8 +110,8 @@ def _closing(room: Room, outcome: Outcome) -> Closing:
         outcome=outcome,
         script_sha256=room.script_sha256,
         roster_sha256=room.roster_sha256,
-        head_sequence=room.journal.head.seq,
-        head_sha256=room.journal.head.digest,
+        head_sequence=head.seq,
+        head_sha256=head.digest,
         time=room.clock.now(),
         deviations=room.deviations,
         present=tuple(
@@ -95,11 +126,38 @@ def _listed(room: Room) -> dict[str, str]:
     return {name: hashlib.sha256(data).hexdigest() for name, data in everything.items() if is_listed(name)}
 
 
-def _require_same_files(room: Room) -> None:
+def _require_same_files(room: Room, outcome: Outcome) -> None:
     """A statement that some have signed already is signed by the others only as long as it is true."""
-    if parse_closing(room.folder.read(CLOSING)).files != _listed(room):
-        detail = f"files were changed since {CLOSING} was written"
+    begin = begun(room.lines, room.script.steps[-1].id)[-1].data
+    recorded = begin.get("intent", {}).get("files", {})
+    now = _made_now(room) | {RECORDING: room.folder.read(RECORDING)}
+    same = {name: hashlib.sha256(data).hexdigest() for name, data in now.items()} == recorded
+    if room.folder.has(CLOSING):
+        there = parse_closing(room.folder.read(CLOSING))
+        same &= make_closing(replace(_closing(room, outcome), time=there.time)) == make_closing(there)
+    if not same or any(_listed(room)[name] != digest for name, digest in recorded.items()):
+        detail = "what is to be signed was changed since the close began"
         raise refuse(Kind.CONFLICT, "CEREMONY-FILE-CHANGED", detail)
+
+
+def _require_verified(room: Room, outcome: Outcome) -> None:
+    """Nothing is said to be completed whose bundle a receiver would refuse: the end can still be another."""
+    head = room.journal.head
+    end = make_line(
+        seq=head.seq + 1,
+        prev=head.digest,
+        utc=head.utc,
+        mono_ms=head.mono_ms,
+        step=room.script.steps[-1].id,
+        event=Event.END,
+        actor=ENGINE,
+        data={"outcome": outcome},
+    )
+    files = room.folder.everything()
+    try:
+        verify_bundle(pack(files | {TRANSCRIPT: files[TRANSCRIPT] + end}))
+    except CaError as error:
+        raise Stopped(Failure.INTEGRITY, error) from error
 
 
 def _require_outputs(room: Room) -> None:

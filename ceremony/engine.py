@@ -19,7 +19,7 @@ from ceremony.attendance import attendance
 from ceremony.close import close_ceremony, is_closing
 from ceremony.failure import ADVICE, Failure, Stopped, failure_of
 from ceremony.gates import Subject, hold_gate
-from ceremony.opening import check_signatures, check_unchanged
+from ceremony.opening import check_so_far, check_unchanged
 from ceremony.people import Aborted, Deviated, Paused
 from ceremony.room import Room
 from ceremony.state import begun, done_steps, ended
@@ -45,7 +45,7 @@ def run_ceremony(room: Room) -> Outcome:
             reason = _abort_reason(room)
             if reason is not None:
                 return abort_ceremony(room, reason)
-            _check_folder(room)
+            _check_past(room)
             if not is_closing(room):
                 _resume(room)
                 _do_steps(room)
@@ -113,11 +113,17 @@ def _require_same_intent(room: Room, step: Verb, digest: str) -> None:
         raise refuse(Kind.CONFLICT, "CEREMONY-TBS-CHANGED", detail)
 
 
-def _check_folder(room: Room) -> None:
-    """What lies in the folder is compared before anything is built on it, be it the close alone."""
-    if len(room.lines) > 1:
+def _check_past(room: Room) -> None:
+    """Nothing is built on lines and files that do not hold, be it the close alone.
+
+    Raises:
+        Stopped: F3, with the rule that is broken.
+    """
+    try:
         check_unchanged(room)
-        check_signatures(room)
+        check_so_far(room)
+    except CaError as error:
+        raise Stopped(Failure.INTEGRITY, error) from error
 
 
 def _resume(room: Room) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -36,7 +36,7 @@ def check_host(script: Script, host: Host) -> None:
     Raises:
         CaError: malformed, all that is wrong at once.
     """
-    violations = (*_bindings(script, host), *_mode(host), *_media(script, host))
+    violations = (*_bindings(script, host), *_mode(host), *_media(script, host), *_serials(script, host))
     if violations:
         raise refuse_all("host file", violations)
 
@@ -128,6 +128,14 @@ class Host(Strict):
     practice: AbsolutePath | None = None
     rehearsal: AbsolutePath | None = None
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a ceremony keeps to from its opening to its end; where files and PINs lie may change."""
+        tokens = {
+            alias: {"module": str(each.module), "label": each.label} for alias, each in self.tokens.items()
+        }
+        return {"mode": self.mode, "allow_software_token": self.allow_software_token, "tokens": tokens}
+
 
 def _bindings(script: Script, host: Host) -> Iterator[Violation]:
     for alias in sorted(set(script.hsm) - host.tokens.keys()):
@@ -153,6 +161,15 @@ def _media(script: Script, host: Host) -> Iterator[Violation]:
     if len(host.media) < wanted:
         detail = f"the script copies to {wanted} media, and {len(host.media)} are named"
         yield Violation("CEREMONY-MEDIA", detail, "/media")
+
+
+def _serials(script: Script, host: Host) -> Iterator[Violation]:
+    """A label is what anybody gives a token; which device it is, the approved script says."""
+    fresh = {step.hsm for step in script.steps if step.do == "hsm.initialise"}
+    for alias, device in script.hsm.items():
+        if host.mode == "production" and device.serial is None and alias not in fresh:
+            detail = f"production needs the serial number of '{alias}' in the script"
+            yield Violation("CEREMONY-SERIAL-UNPINNED", detail, f"/hsm/{alias}")
 
 
 def _mode(host: Host) -> Iterator[Violation]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import rfc8785
 
 from ca_server.core.archive import MAX_ARCHIVE_BYTES
 from ca_server.core.ceremony.demands import check_roles
-from ca_server.core.ceremony.people import check_statement
+from ca_server.core.ceremony.grammar import check_order
 from ca_server.core.ceremony.roster import Roster, allowed_signers, parse_roster
-from ca_server.core.ceremony.statement import parse_statement
+from ca_server.core.ceremony.script_facts import parse_script_facts
 from ca_server.core.ceremony.transcript import FORMAT, Event
 from ca_server.core.errors import CaError, Kind, Violation, refuse
+from ceremony.approvals import approved_so_far
 from ceremony.folder import read_file
 from ceremony.host import Host
 from ceremony.plan import Plan
@@ -80,13 +84,25 @@ def open_transcript(
     """
     if room.lines:
         return
-    script = room.script
     room.folder.write(SCRIPT, room.source)
     room.folder.write(ROSTER, roster_data)
     room.folder.write(ALLOWED_SIGNERS, allowed_signers(room.roster, room.mode))
     for name, content in inputs.items():
         room.folder.write(f"inputs/{name}", content)
+    digests_of_inputs = {name: hashlib.sha256(each).hexdigest() for name, each in inputs.items()}
     data = {
+        **_facts(room),
+        "inputs": digests_of_inputs,
+        "rehearsal_sha256": rehearsal,
+        "tool": {"version": tool_version(), "sha256": tool_sha256()},
+    }
+    room.journal.add(Event.OPENED, data)
+
+
+def _facts(room: Room) -> dict[str, Any]:
+    """What every process that goes on with a ceremony must find as the first one did."""
+    script, host = room.script, room.host.facts
+    return {
         "format": FORMAT,
         "ceremony": script.id,
         "kind": script.kind,
@@ -94,41 +110,45 @@ def open_transcript(
         "script_sha256": room.script_sha256,
         "roster_sha256": room.roster_sha256,
         "roles": {role: {"group": each.group, "quorum": each.quorum} for role, each in script.roles.items()},
-        "inputs": {name: hashlib.sha256(each).hexdigest() for name, each in inputs.items()},
-        "rehearsal_sha256": rehearsal,
-        "tool": {"version": tool_version(), "sha256": tool_sha256()},
+        "host": {
+            "allow_software_token": host["allow_software_token"],
+            "tokens": {alias: each["label"] for alias, each in host["tokens"].items()},
+        },
+        "host_sha256": hashlib.sha256(rfc8785.dumps(host)).hexdigest(),
     }
-    room.journal.add(Event.OPENED, data)
 
 
 def check_unchanged(room: Room) -> None:
-    """Pass a folder in which every file is as the transcript has it.
+    """Pass a folder in which every file is as the transcript has it, on the host that it was opened on.
 
     Raises:
-        CaError: conflict, `CEREMONY-SCRIPT-CHANGED` or `CEREMONY-FILE-CHANGED`.
+        CaError: conflict, `CEREMONY-SCRIPT-CHANGED`, `CEREMONY-HOST-CHANGED` or `CEREMONY-FILE-CHANGED`;
+            malformed, `CEREMONY-GRAMMAR`, line 0 says something else of the script than it does.
     """
     opened = room.lines[0].data
+    facts = _facts(room)
     if room.script_sha256 != opened["script_sha256"] or room.roster_sha256 != opened["roster_sha256"]:
         detail = "script or roster are not those that this ceremony was opened with"
         raise refuse(Kind.CONFLICT, "CEREMONY-SCRIPT-CHANGED", detail)
+    if opened.get("host_sha256") != facts["host_sha256"]:
+        detail = "the host file has another mode or other tokens than this ceremony was opened with"
+        raise refuse(Kind.CONFLICT, "CEREMONY-HOST-CHANGED", detail)
+    if differing := [name for name, value in facts.items() if opened.get(name) != value]:
+        detail = f"line 0 of the transcript has another {differing[0]} than script and host file say"
+        raise refuse(Kind.CONFLICT, "CEREMONY-GRAMMAR", detail)
     for name, digest in digests(room.lines).items():
         if hashlib.sha256(room.folder.read(name)).hexdigest() != digest:
             raise refuse(Kind.CONFLICT, "CEREMONY-FILE-CHANGED", f"{name} was changed since it was written")
 
 
-def check_signatures(room: Room) -> None:
-    """Pass a transcript whose gates were all signed as it says.
+def check_so_far(room: Room) -> None:
+    """Pass a transcript that whoever verifies the bundle later would pass as far as it has come.
 
     Raises:
-        CaError: forbidden, a signature in the folder is not what it was taken for.
+        CaError: a line is not in its place, or a statement, a signature or a quorum is not as it must be.
     """
-    for line in room.lines:
-        if line.event is Event.GATE:
-            text = room.folder.read(line.data["statement"])
-            signature = room.folder.read(line.data["signature"])
-            check_statement(
-                text, signature, (room.roster, room.folder.read), room.mode, parse_statement(text).time
-            )
+    check_order(room.lines, parse_script_facts(room.source))
+    approved_so_far(room)
 
 
 def _bounded(path: Path) -> bytes:

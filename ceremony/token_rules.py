@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ca_server.core.bundle import REHEARSAL_PREFIX
-from ca_server.core.errors import CaError, Kind, Violation
+from ca_server.core.ceremony.transcript import Event, Line
+from ca_server.core.errors import CaError, Kind, Violation, refuse
 from ca_server.hsm.port import TokenRecord
 
 if TYPE_CHECKING:
@@ -26,6 +27,28 @@ def check_token(alias: str, wanted: HSM, found: TokenRecord, host: Host) -> None
     if violations:
         detail = f"the device bound to '{alias}' is not one for this ceremony"
         raise CaError(Kind.CONFLICT, detail, violations=tuple(violations))
+
+
+def check_same(alias: str, found: TokenRecord, lines: Iterable[Line]) -> None:
+    """Pass the device that this ceremony has logged in to before, if it has: what it began in one ends in it.
+
+    A device that was initialised meanwhile is another one since.
+
+    Raises:
+        CaError: conflict, `CEREMONY-TOKEN-BINDING`.
+    """
+    bound: Mapping[str, Any] | None = None
+    for line in lines:
+        if line.event is Event.DONE:
+            result = line.data.get("result", {})
+            named = result.get("binding", {}).get(alias)
+            bound = named if named is not None and (bound is None or "sets" in result) else bound
+    if bound is not None and (bound["label"], bound["serial"]) != (found.label, found.serial):
+        detail = (
+            f"'{alias}' was token '{bound['label']}' of serial {bound['serial']} until now, "
+            f"and is '{found.label}' of serial {found.serial}"
+        )
+        raise refuse(Kind.CONFLICT, "CEREMONY-TOKEN-BINDING", detail)
 
 
 def _binding(alias: str, wanted: HSM, found: TokenRecord, host: Host) -> Iterator[Violation]:

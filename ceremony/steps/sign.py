@@ -6,10 +6,9 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from ca_server.core.ceremony.statement import Gate, parse_statement
-from ca_server.core.ceremony.transcript import Event
 from ca_server.core.errors import Kind, refuse
 from ca_server.core.signatures import spki_sha256
+from ceremony.approvals import approved_so_far
 from ceremony.documents import description_path, document_path, read_document
 from ceremony.fields import Slug
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
@@ -47,7 +46,7 @@ class Sign(Verb):
         """
         document = read_document(room.read(description_path(self.subject)))
         digest = hashlib.sha256(room.folder.read(document_path(self.subject))).hexdigest()
-        if digest not in approved_digests(room):
+        if digest not in approved_so_far(room):
             detail = f"no gate approved the bytes of '{self.subject}' as they are now"
             raise refuse(Kind.CONFLICT, "CEREMONY-TBS-CHANGED", detail)
         return {"document": self.subject, "tbs_sha256": digest, "key": document.key}
@@ -79,11 +78,3 @@ class Sign(Verb):
         signature = bytes.fromhex(room.effects(self.id)[-1]["output"])
         digest = room.write(document.product, document.assemble(tbs, signature))
         return Done(f"{document.product} SHA-256 {digest}", {"product": document.product, "sha256": digest})
-
-
-def approved_digests(room: Room) -> frozenset[str]:
-    """The digests of all that gates approved: their steps are done, so all who had to have signed."""
-    gates = [line for line in room.lines if line.event is Event.GATE and line.data["gate"] == Gate.APPROVE]
-    done = {line.step for line in room.lines if line.event is Event.DONE}
-    statements = (room.read(line.data["statement"]) for line in gates if line.step in done)
-    return frozenset(parse_statement(each).subject_sha256 for each in statements)
