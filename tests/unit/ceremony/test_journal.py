@@ -162,11 +162,11 @@ def _write_beyond(path: Path, limit: int) -> int:
     return 1
 
 
-def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+def test_a_file_where_its_folder_should_be_is_not_written_over(tmp_path):
     (tmp_path / "files").write_text("a file where the folder should be")
     with pytest.raises(CaError) as refused:
         Journal(tmp_path / "files" / "transcript.jsonl", SetClock())
-    assert refused.value.rule_ids == ("CEREMONY-DISK",)
+    assert refused.value.rule_ids == ("CEREMONY-FILE-CHANGED",)
 
 
 def test_a_link_in_its_place_is_not_followed(path, tmp_path):
@@ -174,5 +174,5 @@ def test_a_link_in_its_place_is_not_followed(path, tmp_path):
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(CaError) as refused:
         Journal(path, SetClock())
-    assert refused.value.rule_ids == ("CEREMONY-DISK",)
+    assert refused.value.rule_ids == ("CEREMONY-FILE-CHANGED",)
     assert not (tmp_path / "elsewhere").exists()
