@@ -21,6 +21,7 @@ from rich.text import Text
 
 from ca_server.core.ceremony.demands import RoleName
 from ca_server.core.errors import Kind, refuse
+from ceremony.folder import append, read_below
 from ceremony.words import to_words
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 WIDTH = 80
 _CLEAR = "\x1b[2J\x1b[3J\x1b[H"
 _CLEARING_LINES = 200
+_MAX_RECORDING_BYTES = 16 * 1024 * 1024
 _INDENT = "     "
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 # How a step tells that it made something.
@@ -67,8 +69,17 @@ class Display:
         return self._earlier + "".join(f"{line}\n" for line in self._shown)
 
     def keep_in(self, path: Path) -> None:
-        """Keep what is shown in a file too, line by line; what an earlier process left there comes first."""
-        self._earlier = path.read_text("utf-8") if path.exists() else ""
+        """Keep what is shown in a file too, line by line; what an earlier process left there comes first.
+
+        Raises:
+            CaError: unavailable, it cannot be written; conflict, `CEREMONY-FILE-CHANGED`, a link is there, or
+                more than a recording can be.
+        """
+        append(path, b"")
+        earlier = read_below(path.parent, path.name, _MAX_RECORDING_BYTES)
+        if len(earlier) > _MAX_RECORDING_BYTES:
+            raise refuse(Kind.CONFLICT, "CEREMONY-FILE-CHANGED", f"{path.name} is too long to be a recording")
+        self._earlier = earlier.decode("utf-8", "replace")
         self._kept_in = path
         for line in self._shown:
             self._write_down(line)
@@ -249,8 +260,7 @@ class Display:
 
     def _write_down(self, line: str) -> None:
         if self._kept_in is not None:
-            with self._kept_in.open("a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
+            append(self._kept_in, f"{line}\n".encode("utf-8", "backslashreplace"))
 
 
 def printable(text: str) -> str:

@@ -19,7 +19,7 @@ from ca_server.core.ceremony.transcript import (
 )
 from ca_server.core.errors import CaError, Kind, refuse
 from ceremony.clock import RoomClock
-from ceremony.folder import read_file, sync_folder
+from ceremony.folder import make_folder, open_below, sync_folder
 
 ENGINE = "engine"
 _LIMIT = 64 * 1024 * 1024
@@ -33,15 +33,16 @@ class Journal:
 
         Raises:
             CaError: conflict, `CEREMONY-RUNNING`, another process holds it; unavailable, it cannot be
-                written; malformed, it is not a transcript.
+                written; malformed, it is not a transcript; `CEREMONY-FILE-CHANGED`, a link is there.
         """
         self._clock = clock
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._descriptor = os.open(path, flags, 0o600)
+            make_folder(path.parent.parent)
+            name = f"{path.parent.name}/{path.name}"
+            self._descriptor = open_below(path.parent.parent, name, os.O_RDWR | os.O_CREAT)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            data = whole_lines(read_file(path, _LIMIT))
+            with os.fdopen(os.dup(self._descriptor), "rb") as file:
+                data = whole_lines(file.read(_LIMIT + 1))
             os.ftruncate(self._descriptor, len(data))
             os.lseek(self._descriptor, 0, os.SEEK_END)
             sync_folder(path.parent)

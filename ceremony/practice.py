@@ -13,12 +13,13 @@ import rfc8785
 from ca_server.core.ceremony.demands import RoleName
 from ca_server.core.clock import to_text
 from ca_server.core.errors import CaError, Kind
-from ceremony.folder import place
+from ceremony.folder import make_folder, place, place_below, read_below
 from ceremony.people import Question
 from ceremony.script import Script
 
 DOMAIN = "rehearsal.example"
 _SECONDS = 30
+_MAX_BYTES = 4096
 _PERSONS = {
     RoleName.ADMINISTRATOR: 1,
     RoleName.SECURITY_OFFICER: 3,
@@ -43,7 +44,7 @@ def make_practice_roster(script: Script, folder: Path, now: datetime) -> Path:
     path = folder / "roster.json"
     if path.exists():
         return path
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     groups = {
         f"{role}es" if role.endswith("s") else f"{role}s": [
             f"{role}-{number}" for number in range(1, count + 1)
@@ -103,20 +104,20 @@ class PracticeOfficers:
 
     def hand_over_share(self, person: str, share_set: str, mnemonic: str) -> None:
         """Keep it in a file that nobody else may read."""
-        place(self._share(person, share_set), mnemonic.encode() + b"\n", mode=0o600)
+        place_below(self._folder, self._share(person, share_set), mnemonic.encode() + b"\n", mode=0o600)
 
     def ask_share(self, person: str, share_set: str) -> str:
         """What the custodian was given."""
-        path = self._share(person, share_set)
         try:
-            return path.read_text()
-        except OSError as error:
+            data = read_below(self._folder, self._share(person, share_set), _MAX_BYTES)
+        except CaError as error:
             detail = f"practice officer {person} has no share of '{share_set}'"
             raise CaError(Kind.NOT_FOUND, detail) from error
+        return data.decode("ascii", "replace")
 
     def destroy_share(self, person: str, share_set: str) -> None:
         """Remove its file, where there is one."""
-        self._share(person, share_set).unlink(missing_ok=True)
+        (self._folder / self._share(person, share_set)).unlink(missing_ok=True)
 
     def answer(self, question: Question) -> str:
         """The question's own example."""
@@ -126,8 +127,9 @@ class PracticeOfficers:
         """Everything is so."""
         del words
 
-    def _share(self, person: str, share_set: str) -> Path:
-        return self._folder / "shares" / person / share_set
+    @staticmethod
+    def _share(person: str, share_set: str) -> str:
+        return f"shares/{person}/{share_set}"
 
 
 def sign_with_ssh_keygen(key: Path, statement: Path, namespace: str) -> None:
@@ -148,7 +150,7 @@ def _make_key(path: Path) -> str:
         path.unlink(missing_ok=True)
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", str(path)]
         _run(command, f"no key could be made for {path.name}")
-    kind, blob, *_ = public.read_text().split()
+    kind, blob, *_ = read_below(public.parent, public.name, _MAX_BYTES).decode("ascii", "replace").split()
     return f"{kind} {blob}"
 
 

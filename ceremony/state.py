@@ -17,6 +17,13 @@ def done_steps(lines: Iterable[Line]) -> frozenset[str]:
     return frozenset(line.step for line in lines if line.event is Event.DONE)
 
 
+def unfinished(lines: Iterable[Line]) -> frozenset[str]:
+    """The steps that were begun and not done, but for the one at hand."""
+    lines = tuple(lines)
+    last = next((line.step for line in reversed(lines) if line.event is Event.BEGIN), None)
+    return frozenset(line.step for line in lines if line.event is Event.BEGIN) - done_steps(lines) - {last}
+
+
 def ended(lines: Iterable[Line]) -> Outcome | None:
     """How it ended; None while it has not."""
     return next((Outcome(line.data["outcome"]) for line in lines if line.event is Event.END), None)

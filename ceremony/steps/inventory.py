@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ceremony.room import Room
     from ceremony.script import Script
 
+_HALVES = ("private-key", "public-key")
 Keys = Annotated[tuple[Slug, ...], Field(strict=False, max_length=64)]
 
 
@@ -60,27 +61,48 @@ class Inventory(Verb):
         if self.objects is not None and len(found) != self.objects:
             detail = f"{self.hsm} holds {len(found)} objects where the script says {self.objects}"
             yield Violation("CEREMONY-INVENTORY", detail)
-        keys = room.script.keys
         before = _last(room, self.hsm)
-        if before is None:
-            there = {each["label"] for each in found}
-            expected = {key.label for key in keys.values() if key.existing and key.hsm == self.hsm}
-            for label in sorted(expected - there):
-                yield Violation("CEREMONY-INVENTORY", f"key '{label}' is not in {self.hsm}")
+        if before is not None:
+            yield from self._changes(room, before, found)
             return
+        there = {each["label"] for each in found}
+        keys = room.script.keys.values()
+        for label in sorted(key.label for key in keys if key.existing and key.hsm == self.hsm):
+            if label not in there:
+                yield Violation("CEREMONY-INVENTORY", f"key '{label}' is not in {self.hsm}")
+            yield from _twins(self.hsm, label, found)
+
+    def _changes(
+        self, room: Room, before: list[dict[str, Any]], found: list[dict[str, Any]]
+    ) -> Iterator[Violation]:
+        keys = room.script.keys
         added, removed = ({keys[each].label for each in names} for names in (self.added, self.removed))
         new = [each for each in found if each not in before]
-        gone = [each for each in before if each not in found]
         for each in new:
-            if each["label"] not in added:
+            if each["label"] not in added or each["class"] not in _HALVES:
                 yield Violation("CEREMONY-INVENTORY", f"{_words(each)} is new in {self.hsm}")
-        for each in gone:
-            if each["label"] not in removed:
+        for each in before:
+            if each not in found and each["label"] not in removed:
                 yield Violation("CEREMONY-INVENTORY", f"{_words(each)} is gone from {self.hsm}")
         for label in sorted(added - {each["label"] for each in new}):
             yield Violation("CEREMONY-INVENTORY", f"key '{label}' was not added to {self.hsm}")
+        for label in sorted(added):
+            yield from _twins(self.hsm, label, found)
         for label in sorted(removed & {each["label"] for each in found}):
             yield Violation("CEREMONY-INVENTORY", f"key '{label}' is still in {self.hsm}")
+
+
+def _twins(hsm: str, label: str, found: list[dict[str, Any]]) -> Iterator[Violation]:
+    """A key is asked for by its label, so that a second one under it is one too many."""
+    halves = [each for each in found if each["label"] == label and each["class"] in _HALVES]
+    for half in _HALVES:
+        count = sum(each["class"] == half for each in halves)
+        if count > 1:
+            detail = f"{hsm} holds {count} keys of class {half} with the label '{label}'"
+            yield Violation("CEREMONY-INVENTORY", detail)
+    # What a device does not tell is empty.
+    if len({each["fingerprint"] for each in halves if each["fingerprint"]}) > 1:
+        yield Violation("CEREMONY-INVENTORY", f"the halves of '{label}' in {hsm} are not those of one key")
 
 
 def _objects(room: Room, hsm: str) -> list[dict[str, Any]]:

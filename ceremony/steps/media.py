@@ -12,7 +12,8 @@ from pydantic import Field
 
 from ca_server.core.errors import CaError, Kind, refuse
 from ceremony.display import counted
-from ceremony.folder import TRANSCRIPT, place
+from ceremony.folder import TRANSCRIPT, open_below, place_below
+from ceremony.state import digests
 from ceremony.steps.verb import Done, Effect, Verb
 from ceremony.tables import BundlePath
 
@@ -50,7 +51,7 @@ class ExportMedia(Verb):
         if len(media) < self.copies:
             detail = f"the host file names {len(media)} media where the script wants {self.copies}"
             raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", detail)
-        signed = [name for name in room.folder.names() if name.startswith("gates/")]
+        signed = [name for name in digests(room.lines) if name.startswith("gates/")]
         names = (*self.files, *_PAPERS, *signed, TRANSCRIPT)
         contents = {name: room.read(name) for name in names}
         for medium in media:
@@ -60,10 +61,10 @@ class ExportMedia(Verb):
             if _identity(medium, room.mode) != device:
                 detail = f"the medium {medium} was pulled out meanwhile; put it back"
                 raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", detail)
-        digests = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+        copied = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
         return Done(
             f"{counted(len(contents), 'file')} on {len(media)} media",
-            {"copies": self.copies, "copied": digests},
+            {"copies": self.copies, "copied": copied},
         )
 
 
@@ -81,8 +82,8 @@ def _identity(medium: Path, mode: str) -> tuple[int, int]:
 
 def _copy(medium: Path, name: str, data: bytes) -> None:
     try:
-        place(medium / name, data)
-        same = _read_again(medium / name, len(data)) == data
+        place_below(medium, name, data)
+        same = _read_again(medium, name, len(data)) == data
     except (CaError, OSError) as error:
         detail = f"the medium {medium} did not take {name}: it is out, full or broken; put in another one"
         raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", detail) from error
@@ -91,8 +92,8 @@ def _copy(medium: Path, name: str, data: bytes) -> None:
         raise refuse(Kind.UNAVAILABLE, "CEREMONY-MEDIA", detail)
 
 
-def _read_again(path: Path, size: int) -> bytes:
+def _read_again(medium: Path, name: str, size: int) -> bytes:
     """From the medium, and not from what the system remembers of the writing."""
-    with path.open("rb") as file:
+    with os.fdopen(open_below(medium, name, os.O_RDONLY), "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return file.read(size + 1)
