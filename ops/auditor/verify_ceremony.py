@@ -1013,6 +1013,9 @@ def resume_problems(b: Bundle, opens: list[Gate], done: dict[str, int]) -> Itera
         after = [each for each in b.events("begin", "effect", "done", "resume") if each["seq"] > line["seq"]]
         if line["seq"] < opened or not after or after[0]["event"] == "resume":
             continue
+        intent = after[0]["data"].get("intent") or {}
+        if after[0]["step"] == list(b.steps)[-1] and intent.get("outcome") not in GOOD:
+            continue  # it was aborted, as not everybody came back
         here = [gate for gate in b.gates if line["seq"] < gate.seq < after[0]["seq"]]
         for role in lacking(
             b, sorted(signed_by(opens)), [each for each in here if each.says["gate"] == "resume"]
