@@ -29,7 +29,7 @@ def by_hand(tmp_path):
     def verify(data):
         (tmp_path / "bundle.tar").write_bytes(data)
         for number, (_, block) in enumerate(PARTS):
-            command = ["sh", "-e", "-c", block]
+            command = ["sh", "-c", block]
             answer = subprocess.run(
                 command,
                 cwd=tmp_path,
@@ -47,7 +47,8 @@ def by_hand(tmp_path):
 
 def test_the_page_has_six_parts_and_the_walk_has_ten_lines():
     assert len(PARTS) == 6
-    assert len(PARTS[WALK][1].splitlines()) == 10
+    assert [block.splitlines()[0] for _, block in PARTS] == ["set -e"] * 6
+    assert len(PARTS[WALK][1].splitlines()[1:]) == 10
 
 
 def test_an_honest_rehearsal(good, by_hand):
@@ -84,6 +85,32 @@ def test_one_altered_byte(good, by_hand, name, part):
 
 def test_a_file_too_many(good, by_hand):
     assert by_hand(pack({**unpack(good), "evidence/more.txt": b"x"}))[0] == UNPACK
+
+
+def test_a_file_beside_the_closing_signatures(good, by_hand):
+    failed, words = by_hand(pack({**unpack(good), "gates/9999-close-x.txt": b"x"}))
+    assert failed == UNPACK
+    assert "gates/9999-close-x.txt" in words
+
+
+def test_closing_signatures_that_were_swapped(good, by_hand):
+    files = unpack(good)
+    one, other = [name for name in files if re.fullmatch(r"gates/[0-9]+-close-.*\.sig", name)][:2]
+    files[one], files[other] = files[other], files[one]
+    assert by_hand(pack(files))[0] == SIGNATURES
+
+
+@pytest.mark.parametrize("name", ["authorities/root.cer", "authorities/issuing.cer"])
+def test_a_certificate_with_another_signature(officers, by_hand, name):
+    class Altered(Ceremony):
+        def close(self):
+            der = self.files[name]
+            self.files[name] = der[:-1] + bytes([der[-1] ^ 1])
+            return super().close()
+
+    failed, words = by_hand(Altered(officers).hold())
+    assert failed == CHAIN
+    assert "verification failed" in words
 
 
 def test_a_line_that_was_dropped(officers, by_hand):
