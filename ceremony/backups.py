@@ -18,8 +18,9 @@ from ca_server.core.errors import Kind, refuse
 from ca_server.core.signatures import PublicKey, default_algorithm, key_type_of, spki_sha256
 from ca_server.core.strict_json import parse_json
 from ca_server.hsm.administration import security_officer
-from ca_server.hsm.ceremony_port import CeremonyStore, check_value
+from ca_server.hsm.ceremony_port import check_value
 from ca_server.hsm.port import Signer
+from ceremony.claims import Place, claim, is_claimed, left_over, used
 from ceremony.custody import officer_settings
 from ceremony.fields import KeyTypeName, Label, Slug
 from ceremony.tables import Digest
@@ -92,19 +93,35 @@ def wrapping_label(step: str) -> str:
 def load_wrapping_key(room: Room, alias: str, value: bytes) -> str:
     """Have the security officer put a wrapping key into a device and trust it. Its check value.
 
-    The user is logged out meanwhile, and in again afterwards.
+    One that a try of this step has left is removed first. The user is logged out meanwhile, and in again
+    afterwards.
 
     Raises:
         CaError: the security officer was refused, or the device has another key than was given to it.
+        Stopped: F0, `CEREMONY-LABEL-USED`: somebody else's key has the label of the wrapping key.
     """
-    officer = officer_settings(room, alias)
     label = wrapping_label(room.step)
+    place = Place(alias, label, hashlib.sha256(label.encode()).digest()[:16])
+    _clear(room, place)
+    claim(room, place)
+    officer = officer_settings(room, alias)
     try:
         with room.closed(alias), security_officer(officer) as session:
-            session.load_wrapping_key(value, label=label, key_id=hashlib.sha256(label.encode()).digest()[:16])
+            session.load_wrapping_key(value, label=label, key_id=place.key_id)
     finally:
         officer.pin.forget()
     return check_value(value)
+
+
+def _clear(room: Room, place: Place) -> None:
+    store = room.token(place.hsm).store
+    found = [
+        each for each in store.objects() if (each.object_class, each.label) == ("secret-key", place.label)
+    ]
+    if found and not is_claimed(room, place):
+        raise used(place.hsm, place.label, found[0].key_id)
+    if found:
+        store.destroy_wrapping_key(label=place.label)
 
 
 def require_wrapping_key(record: BackupRecord, value: bytes) -> None:
@@ -118,33 +135,42 @@ def require_wrapping_key(record: BackupRecord, value: bytes) -> None:
         raise refuse(Kind.CONFLICT, "CEREMONY-SHARE-SET", detail)
 
 
-def sweep(room: Room, store: CeremonyStore) -> None:
-    """Remove a wrapping key that a try which was cut off has left."""
-    label = wrapping_label(room.step)
-    if any((each.object_class, each.label) == ("secret-key", label) for each in store.objects()):
-        store.destroy_wrapping_key(label=label)
+def restored_place(alias: str, record: BackupRecord) -> Place:
+    """Where a key comes back to: under the label and the id that it had."""
+    return Place(alias, record.label, bytes.fromhex(record.id))
+
+
+def require_vacant(room: Room, alias: str, record: BackupRecord) -> None:
+    """Pass a device that has no key of the record's label or id but what this step has put there itself.
+
+    Raises:
+        Stopped: F0, `CEREMONY-LABEL-USED`, at every try: the key that is there may be the only one.
+    """
+    left_over(room, restored_place(alias, record), of=record.public_key)
 
 
 def restore(room: Room, alias: str, record: BackupRecord, blob: bytes, value: bytes) -> None:
     """Unwrap a key into a device, and let it prove itself by a signature of a challenge.
 
     The wrapping key is gone afterwards. The challenge, its signature and the public key are written down.
+    What a try that was cut off has left of the key is destroyed before; nothing else ever is.
 
     Raises:
         CaError: the device refused it, or the key is not the one of the record.
+        Stopped: as `require_vacant`.
     """
-    sweep(room, room.token(alias).store)
+    require_vacant(room, alias, record)
     load_wrapping_key(room, alias, value)
-    store = room.token(alias).store
-    left_over = [each for each in store.inventory() if each.label == record.label]
-    if left_over and room.tries(room.step) > 1:
-        store.destroy(label=record.label, key_id=bytes.fromhex(record.id))
+    store, place = room.token(alias).store, restored_place(alias, record)
     try:
+        if left_over(room, place, of=record.public_key):
+            store.destroy(label=place.label, key_id=place.key_id)
+        claim(room, place)
         found = store.unwrap(
             blob,
             record.public_key,
-            label=record.label,
-            key_id=bytes.fromhex(record.id),
+            label=place.label,
+            key_id=place.key_id,
             wrapping_key=wrapping_label(room.step),
         )
     finally:
@@ -152,8 +178,15 @@ def restore(room: Room, alias: str, record: BackupRecord, blob: bytes, value: by
     flags = {
         each: getattr(found, each) for each in ("private", "sensitive", "extractable", "wrap_with_trusted")
     }
-    room.effect({"restored": {"hsm": alias, "label": record.label, "id": record.id, **flags}})
-    _challenge(room, store.signer(label=record.label, key_id=bytes.fromhex(record.id)), record)
+    room.effect({"restored": {**place.facts, **flags}})
+    _challenge(room, store.signer(label=place.label, key_id=place.key_id), record)
+
+
+def purge(room: Room, alias: str, record: BackupRecord) -> None:
+    """Destroy the copy that this step has restored; the place is nobody's afterwards."""
+    place = restored_place(alias, record)
+    room.token(alias).store.destroy(label=place.label, key_id=place.key_id)
+    room.effect({"purged": place.facts})
 
 
 def _challenge(room: Room, signer: Signer, record: BackupRecord) -> None:

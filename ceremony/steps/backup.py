@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ca_server.core.errors import Kind, refuse
 from ca_server.core.signatures import spki_sha256
 from ca_server.hsm.ceremony_port import WRAPPING_KEY_BYTES
-from ceremony.backups import BackupRecord, load_wrapping_key, restore, spki_of, sweep, wrapping_label
+from ceremony.backups import BackupRecord, load_wrapping_key, purge, restore, spki_of, wrapping_label
+from ceremony.claims import Place, left_over
 from ceremony.custody import before_effect, hand_over, uncertain
 from ceremony.fields import Slug
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
@@ -58,18 +59,20 @@ class BackUpKey(Verb):
         A try that was cut off is done again from the start, with a new wrapping key and new shares.
 
         Raises:
-            Stopped: F3, `CEREMONY-SHARE-INCOMPLETE`, or as custody and the devices say.
+            Stopped: F0, `CEREMONY-LABEL-USED`, the second device has such a key already, and it stays there;
+                F3, `CEREMONY-SHARE-INCOMPLETE`; or as custody and the devices say.
         """
         wanted = room.script.keys[self.key]
         signer, source = room.signer(self.key), wanted.hsm
-        with before_effect():
-            sweep(room, room.token(source).store)
-            shares, value = hand_over(room, self.shares, room.token(source).store.random(WRAPPING_KEY_BYTES))
         found = next(
             each
             for each in room.token(source).store.inventory()
             if each.label == wanted.label and each.public_key == signer.public_key
         )
+        with before_effect():
+            place = Place(self.prove_on, wanted.label, found.key_id)
+            left_over(room, place, of=signer.public_key)
+            shares, value = hand_over(room, self.shares, room.token(source).store.random(WRAPPING_KEY_BYTES))
         with uncertain():
             check = load_wrapping_key(room, source, value)
             store, name = room.token(source).store, wrapping_label(self.id)
@@ -94,7 +97,6 @@ class BackUpKey(Verb):
             room.write_json(f"backups/{self.key}.json", facts)
             room.write_json(f"shares/{self.shares}.json", shares.model_dump(mode="json"))
             restore(room, self.prove_on, record, blob, value)
-            room.token(self.prove_on).store.destroy(label=wanted.label, key_id=found.key_id)
-            room.effect({"purged": {"hsm": self.prove_on, "label": wanted.label, "id": record.id}})
+            purge(room, self.prove_on, record)
         words = f"'{wanted.label}' is backed up, check value {check}; a copy proved itself and was purged"
         return Done(words, {"backup": f"backups/{self.key}.json", "check_value": check})

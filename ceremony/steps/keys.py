@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ca_server.core.audit.note import make_verifier_key
 from ca_server.core.bundle import key_id
-from ca_server.core.errors import Kind, refuse
-from ca_server.hsm.port import HsmRefused, KeyRecord
+from ca_server.hsm.port import HsmRefused
+from ceremony.claims import Place, claim, left_over
+from ceremony.custody import uncertain
 from ceremony.failure import Failure, Stopped
 from ceremony.fields import Slug
 from ceremony.keys import describe_key, key_path, public_key_path, verifier_key_path
@@ -47,19 +48,23 @@ class GenerateKey(Verb):
         return {"hsm": key.hsm, "type": key.type, "label": key.label, "id": self._key_id(room).hex()}
 
     def perform(self, room: Room) -> Done:
-        """Make the key, or take over the one that an interrupted try left under this very id.
+        """Make the key, or take over the one that an interrupted try left where it had seen nothing.
 
         Raises:
-            CaError, Stopped: conflict, `CEREMONY-LABEL-USED`, another key has its label or id.
-            HsmRefused: the mechanism is missing, or an attribute came back weaker and the key is gone again.
-            Stopped: F2, the token has made another key than was asked for.
+            Stopped: F0, `CEREMONY-LABEL-USED`, another key has its label or id; F1, the device is away, lacks
+                the mechanism, or an attribute came back weaker and the key is gone again; F2, the token has
+                made another key than was asked for.
         """
         wanted = room.script.keys[self.key]
         token = room.token(wanted.hsm)
-        found = self._left_over(room)
+        place = Place(wanted.hsm, wanted.label, self._key_id(room))
+        found = left_over(room, place)
         store = token.store
         generate = store.generate_wrappable if wanted.backup == "wrap" else store.generate
-        record = found or generate(wanted.type, label=wanted.label, key_id=self._key_id(room))
+        if found is None:
+            claim(room, place)
+        with uncertain():
+            record = found or generate(wanted.type, label=wanted.label, key_id=place.key_id)
         try:
             entry = describe_key(self.id, token.record, record, wrappable=wanted.backup == "wrap")
         except HsmRefused as error:
@@ -68,7 +73,7 @@ class GenerateKey(Verb):
             other = HsmRefused(f"key {wanted.label} is of type {entry.type} and not {wanted.type}")
             raise Stopped(Failure.WRONG_PRODUCT, other)
         facts = entry.model_dump(mode="json")
-        if not room.effects(self.id):
+        if not any("key" in each for each in room.effects(self.id)):
             room.effect({"key": facts, "taken_over": found is not None})
         room.write_json(key_path(self.key), facts)
         public_key = token.store.signer(label=wanted.label, key_id=self._key_id(room)).public_key
@@ -83,25 +88,3 @@ class GenerateKey(Verb):
 
     def _key_id(self, room: Room) -> bytes:
         return key_id(room.script.id, self.id)
-
-    def _left_over(self, room: Room) -> KeyRecord | None:
-        """A key of this very step: it is there only where an earlier try was begun in this transcript."""
-        wanted = room.script.keys[self.key]
-        same = [
-            each
-            for each in room.token(wanted.hsm).store.inventory()
-            if each.label == wanted.label or each.key_id == self._key_id(room)
-        ]
-        if not same:
-            return None
-        (first, *others) = same
-        ours = first.label == wanted.label and first.key_id == self._key_id(room) and not others
-        if ours and room.tries(self.id) > 1:
-            return first
-        detail = (
-            f"a key '{first.label}' with id {first.key_id.hex()} is in {wanted.hsm}: this ceremony, or"
-            " another with its labels, has been here. Give the script a new id and labels, or destroy the key"
-        )
-        used = refuse(Kind.CONFLICT, "CEREMONY-LABEL-USED", detail)
-        # At the first try nothing has been asked of the token yet; after a crash that is not known.
-        raise Stopped(Failure.NOTHING_DONE, used) if room.tries(self.id) == 1 else used

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from ca_server.core.errors import Kind, refuse
-from ceremony.backups import BackupRecord, parse_backup, require_wrapping_key, restore
+from ceremony.backups import BackupRecord, parse_backup, purge, require_vacant, require_wrapping_key, restore
 from ceremony.custody import ask_secret, before_effect, uncertain
 from ceremony.fields import Slug
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
@@ -61,18 +61,19 @@ class RestoreKey(Verb):
         """Join, unwrap, sign a challenge, and purge what is not to stay.
 
         Raises:
-            Stopped: F0 or F3 of shares that are wrong; else as the device says.
+            Stopped: F0, `CEREMONY-LABEL-USED`, the device has such a key; F0 or F3 of shares that are wrong;
+                else as the device says.
         """
         record = self._record(room)
         hsm = room.script.keys[self.key].hsm
         with before_effect():
+            require_vacant(room, hsm, record)
             value = ask_secret(room, self.shares)
             require_wrapping_key(record, value)
         with uncertain():
             restore(room, hsm, record, room.read(f"inputs/{self.blob}"), value)
         if not self.keep:
-            room.token(hsm).store.destroy(label=record.label, key_id=bytes.fromhex(record.id))
-            room.effect({"purged": {"hsm": hsm, "label": record.label, "id": record.id}})
+            purge(room, hsm, record)
         words = f"'{record.label}' signed a challenge in {hsm}" + ("" if self.keep else ", and was purged")
         return Done(words, {"hsm": hsm, "kept": self.keep})
 
