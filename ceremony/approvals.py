@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ca_server.core.ceremony.script_facts import parse_script_facts
 from ca_server.core.ceremony.signed_gates import Papers, check_gates
+from ceremony.state import digests
 
 if TYPE_CHECKING:
     from ceremony.room import Room
@@ -17,6 +18,6 @@ def approved_so_far(room: Room) -> frozenset[str]:
     Raises:
         CaError: a statement says something else than its line, somebody else signed it, or a quorum lacks.
     """
-    files = {name: room.folder.read(name) for name in room.folder.names()}
+    files = {name: room.folder.read(name) for name in digests(room.lines)}
     papers = Papers(parse_script_facts(room.source), room.roster, None, files)
     return frozenset(check_gates(room.lines, papers))

@@ -209,6 +209,25 @@ def test_what_an_earlier_process_showed_comes_first(tmp_path):
     assert display.recording() == log.read_text() == "one begins\none Łódź\ntwo begins\ntwo Łódź\n"
 
 
+def test_what_lies_in_the_recordings_place_is_text_or_refused(tmp_path):
+    log, pin = tmp_path / "recording.log", tmp_path / "pin"
+    log.write_bytes(b"one\xff\xfe\n")
+    display = Display(Console(file=Terminal()))
+    display.keep_in(log)
+    assert display.recording() == "one\ufffd\ufffd\n"
+    log.write_bytes(b"x" * (16 * 1024 * 1024 + 1))
+    with pytest.raises(CaError) as refused:
+        display.keep_in(log)
+    assert refused.value.rule_ids == ("CEREMONY-FILE-CHANGED",)
+    log.unlink()
+    pin.write_bytes(b"1234")
+    log.symlink_to(pin)
+    with pytest.raises(CaError) as refused:
+        display.keep_in(log)
+    assert refused.value.rule_ids == ("CEREMONY-FILE-CHANGED",)
+    assert pin.read_bytes() == b"1234"
+
+
 def test_a_question_is_remembered_with_what_was_typed():
     display = Display(Console(file=io.StringIO()))
     display.ask("who signs? [1]")
