@@ -58,6 +58,9 @@ class Site:
         else:
             demand_no_network()
             arguments = ("run", str(script), "--host", str(self.host_file(roster)))
+            script.write_text(
+                script.read_text().replace("[hsm.root]", f'[hsm.root]\nserial = "{self.serial()}"')
+            )
         inside = self._alone_with_media() if self.mode == "production" else ()
         environment = {"SOFTHSM2_CONF": str(self.folder / "softhsm2.conf")}
         terminal = Terminal(arguments, given, environment, inside)
@@ -107,6 +110,15 @@ class Site:
         )
         return path
 
+    def serial(self) -> str:
+        """What the device said of itself when it was delivered."""
+        shown = run_softhsm("--show-slots", conf=self.folder / "softhsm2.conf")
+        return next(
+            slot.split("Serial number:")[1].split()[0]
+            for slot in shown.split("\nSlot ")
+            if "vault-root" in slot
+        )
+
     def _alone_with_media(self) -> tuple[str, ...]:
         """Production has no network, and media that are mounted."""
         mount = " && ".join(f"mount -t tmpfs medium {self.folder}/medium-{number}" for number in (1, 2))
@@ -143,10 +155,10 @@ class Site:
         ]
 
 
-def run_softhsm(*arguments: str, conf: Path) -> None:
+def run_softhsm(*arguments: str, conf: Path) -> str:
     from tests.fixtures.commands import run
 
-    run("softhsm2-util", *arguments, SOFTHSM2_CONF=str(conf))
+    return run("softhsm2-util", *arguments, SOFTHSM2_CONF=str(conf)).stdout
 
 
 def expired(site: Site) -> None:

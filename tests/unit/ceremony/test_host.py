@@ -104,6 +104,28 @@ def test_a_bad_binding_is_refused(old, new, rule_id, pointer):
     assert (rule_id, pointer) in {(each.rule_id, each.pointer) for each in refused.value.violations}
 
 
+def test_production_names_every_device_by_its_serial_number():
+    host = parse_host(GOOD.replace('mode = "rehearsal"', 'mode = "production"').encode())
+    with pytest.raises(CaError) as refused:
+        check_host(SCRIPT, host)
+    unpinned = {
+        each.pointer for each in refused.value.violations if each.rule_id == "CEREMONY-SERIAL-UNPINNED"
+    }
+    assert unpinned == {f"/hsm/{alias}" for alias in SCRIPT.hsm}
+    devices = {alias: device.model_copy(update={"serial": "H-1"}) for alias, device in SCRIPT.hsm.items()}
+    with pytest.raises(CaError) as refused:
+        check_host(SCRIPT.model_copy(update={"hsm": devices}), host)
+    assert "CEREMONY-SERIAL-UNPINNED" not in refused.value.rule_ids
+
+
+def test_a_device_that_the_script_initialises_has_its_serial_number_later():
+    script = parse_script((files("ceremony") / "scripts" / "hsm-init.toml").read_bytes())
+    host = parse_host(GOOD.replace('mode = "rehearsal"', 'mode = "production"').encode())
+    with pytest.raises(CaError) as refused:
+        check_host(script, host)
+    assert "CEREMONY-SERIAL-UNPINNED" not in refused.value.rule_ids
+
+
 def test_a_secret_in_shares_has_no_place_for_a_pin():
     text = (files("ceremony") / "scripts" / "hsm-init.toml").read_text()
     script = parse_script(text.encode())

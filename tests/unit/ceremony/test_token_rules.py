@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
+from ca_server.core.ceremony.transcript import Event, Line, make_line, parse_line
 from ca_server.core.errors import CaError
 from ca_server.hsm.port import TokenRecord
 from ceremony.host import Host
 from ceremony.tables import HSM
-from ceremony.token_rules import check_token
+from ceremony.token_rules import check_same, check_token
 
 SOFTWARE = TokenRecord("vault-a", "H-0117", "SoftHSM project", "SoftHSM v2", "2.6", frozenset())
 VENDOR = TokenRecord("vault-a", "H-0117", "Vendor", "Model", "7.8", frozenset())
@@ -35,6 +39,36 @@ def test_a_software_token_in_production_needs_leave():
 @pytest.mark.parametrize("wanted", [HSM(label="vault-b"), HSM(serial="H-0118"), HSM(firmware_min="7.9")])
 def test_another_device_than_the_scripts(wanted):
     assert rules(wanted, VENDOR, host()) == ("CEREMONY-TOKEN-BINDING",)
+
+
+def binding_line(seq: int, found: TokenRecord, **result: object) -> Line:
+    bound = {"label": found.label, "serial": found.serial}
+    return parse_line(
+        make_line(
+            seq=seq,
+            prev="0" * 64,
+            utc=datetime(2027, 3, 1, tzinfo=UTC),
+            mono_ms=seq,
+            step="login",
+            event=Event.DONE,
+            actor="engine",
+            data={"result": {"binding": {"vault": bound}, **result}, "files": {}},
+        ).rstrip()
+    )
+
+
+def test_a_device_stays_the_one_of_the_first_login():
+    first, second = binding_line(1, VENDOR), binding_line(2, replace(VENDOR, serial="H-0118"))
+    check_same("vault", VENDOR, [])
+    check_same("vault", VENDOR, [first, second])
+    check_same("other", replace(VENDOR, serial="H-0118"), [first])
+    for other in (replace(VENDOR, serial="H-0118"), replace(VENDOR, label="vault-b")):
+        with pytest.raises(CaError) as error:
+            check_same("vault", other, [first, second])
+        assert error.value.rule_ids == ("CEREMONY-TOKEN-BINDING",)
+    # Whoever initialises a device makes it another one.
+    anew = binding_line(2, replace(VENDOR, serial="H-0118"), sets=["officer", "user"])
+    check_same("vault", replace(VENDOR, serial="H-0118"), [first, anew])
 
 
 def test_serial_and_firmware_bind_production_alone():
