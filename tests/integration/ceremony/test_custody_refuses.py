@@ -12,9 +12,11 @@ from ca_server.core.errors import CaError
 from ceremony import practice
 from ceremony.event import go_on
 from ceremony.people import Paused
-from ceremony.steps import destroy, media
+from ceremony.steps import check, destroy, media
 from tests.fixtures.certifying import HeldKind, _closed_afterwards, ready
+from tests.fixtures.commands import run
 from tests.fixtures.custody import anchors, next_roster
+from tests.fixtures.softhsm import MODULE_PLACES
 
 pytestmark = pytest.mark.hsm
 
@@ -56,17 +58,17 @@ RESTORE = ready("key-restore", ('type = "ec-p384"', 'type = "ec-p256"'))
 def test_a_medium_that_is_pulled_out_stops_the_export_which_goes_on_when_it_is_back(
     practice_room, monkeypatch, copied
 ):
-    copy, count = media.place, 0
+    copy, count = media.place_below, 0
 
-    def pull_out(path, data):
+    def pull_out(medium, name, data):
         nonlocal count
         if count == copied:
-            shutil.rmtree(next(each for each in path.parents if each.name.startswith("media-")))
+            shutil.rmtree(medium)
         count += 1
-        copy(path, data)
+        copy(medium, name, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(media, "place", pull_out)
+        patch.setattr(media, "place_below", pull_out)
         error, held = practice_room.refused(ready("hsm-init"))
     assert error.rule_ids == ("CEREMONY-MEDIA",)
     stopped(held, "F0", "CEREMONY-MEDIA")
@@ -76,20 +78,59 @@ def test_a_medium_that_is_pulled_out_stops_the_export_which_goes_on_when_it_is_b
 
 
 def test_a_full_medium_stops_the_export(practice_room, monkeypatch):
-    def no_space(path, data):
+    def no_space(medium, name, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(media, "place", no_space)
+    monkeypatch.setattr(media, "place_below", no_space)
     _, held = practice_room.refused(ready("hsm-init"))
     stopped(held, "F0", "CEREMONY-MEDIA")
 
 
 def test_a_medium_that_gives_back_something_else_stops_the_export(practice_room, monkeypatch):
-    monkeypatch.setattr(
-        media, "place", lambda path, data: (path.parent.mkdir(parents=True), path.write_bytes(b"x"))
-    )
+    copy = media.place_below
+    monkeypatch.setattr(media, "place_below", lambda medium, name, data: copy(medium, name, b"x"))
     _, held = practice_room.refused(ready("hsm-init"))
     stopped(held, "F0", "CEREMONY-MEDIA")
+
+
+def test_a_link_on_a_medium_is_not_followed(practice_room, monkeypatch, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    perform = media.ExportMedia.perform
+
+    def lay_a_link_first(self, room):
+        (room.host.media[0] / "hsm-init").symlink_to(elsewhere)
+        return perform(self, room)
+
+    monkeypatch.setattr(media.ExportMedia, "perform", lay_a_link_first)
+    _, held = practice_room.refused(ready("hsm-init"))
+    stopped(held, "F0", "CEREMONY-MEDIA")
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_second_key_under_the_label_of_a_new_one_is_seen(practice_room, monkeypatch):
+    """Somebody who has the PIN makes it with a tool of others while the ceremony goes on."""
+    module = next(place for place in MODULE_PLACES if Path(place).exists())
+    perform = check.Check.perform
+
+    def make_a_twin_first(self, room):
+        # Before the ceremony all is tried in memory, in a folder of its own.
+        if self.subject == "root-r1" and room.folder.root.name == "ceremony-1":
+            run(
+                *("pkcs11-tool", "--module", module, "--token-label", "REHEARSAL-root", "--login"),
+                *("--pin", (practice_room.pins / "root").read_text().strip(), "--keypairgen"),
+                *("--key-type", "EC:secp384r1", "--label", "root-r1", "--id", "77" * 16),
+                SOFTHSM2_CONF=str(practice_room.pins.parent / "softhsm2.conf"),
+            )
+        return perform(self, room)
+
+    monkeypatch.setattr(check.Check, "perform", make_a_twin_first)
+    error, held = practice_room.refused(ready("root-generate"))
+    assert (held.stop()["failure"], set(held.stop()["rule_ids"])) == ("F3", {"CEREMONY-INVENTORY"})
+    words = [each.detail for each in error.violations]
+    assert "root holds 2 keys of class private-key with the label 'root-r1'" in words
+    evidence = json.loads(held.file("evidence/root-after.json").read_bytes())
+    assert [each["class"] for each in evidence].count("private-key") == 2
 
 
 def test_a_share_with_one_wrong_word_stops_a_restore_and_no_word_is_told(backed_up):
