@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -40,17 +41,18 @@ class Certified:
     extensions: tuple[Extension, ...]
 
 
-def certified(room: Room, name: str, profile: Profile, issuer: x509.Certificate | None) -> Certified:
-    """What the profile `name` certifies; `issuer` is None for a root.
+def certified(room: Room, name: str, issuer: x509.Certificate | None, moment: datetime) -> Certified:
+    """What the profile `name` certifies; `issuer` is None for a root, and a lifetime starts at `moment`.
 
     Raises:
         CaError: bad_csr, there is no proof of possession; policy_refused, `CEREMONY-VALIDITY-ISSUER`,
             `CEREMONY-PATH-LENGTH`, or a `CEREMONY-CROSS-…` or `CEREMONY-LINK` rule.
     """
+    profile = room.script.profiles[name]
     if profile.like is not None and issuer is not None:
-        found = _like(room, name, profile, issuer)
+        found = _like(room, name, issuer, moment)
     else:
-        found = _anew(room, name, profile)
+        found = _anew(room, name, moment)
     if issuer is not None:
         _require_inside(name, profile, found.period, issuer)
         if profile.type != "responder":
@@ -58,7 +60,8 @@ def certified(room: Room, name: str, profile: Profile, issuer: x509.Certificate 
     return found
 
 
-def _anew(room: Room, name: str, profile: Profile) -> Certified:
+def _anew(room: Room, name: str, moment: datetime) -> Certified:
+    profile = room.script.profiles[name]
     if profile.subject is None:
         raise refuse(Kind.MALFORMED, "CEREMONY-PROFILE", f"profile '{name}' has no subject")
     subject = profile.subject.name(room.mode)
@@ -74,12 +77,13 @@ def _anew(room: Room, name: str, profile: Profile) -> Certified:
         subject,
         public_key,
         x509.SubjectKeyIdentifier.from_public_key(public_key),
-        period_of(profile, room.clock.now()),
+        period_of(profile, moment),
         _extensions(profile, room.script.publication),
     )
 
 
-def _like(room: Room, name: str, profile: Profile, issuer: x509.Certificate) -> Certified:
+def _like(room: Room, name: str, issuer: x509.Certificate, moment: datetime) -> Certified:
+    profile = room.script.profiles[name]
     existing = certificate_of(room, profile.like or "")
     if not is_authority(existing):
         raise refuse(Kind.CONFLICT, "CEREMONY-CROSS-SUBJECT", f"'{profile.like}' is not an authority's")
@@ -91,7 +95,7 @@ def _like(room: Room, name: str, profile: Profile, issuer: x509.Certificate) -> 
             min(existing.not_valid_after_utc, issuer.not_valid_after_utc),
         )
     else:
-        period = period_of(profile, room.clock.now())
+        period = period_of(profile, moment)
         _require_proof(room, profile, existing)
         _require_same_organization(name, profile, existing, issuer)
         if period.not_before < existing.not_valid_before_utc:

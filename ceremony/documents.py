@@ -12,14 +12,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from pydantic import TypeAdapter
 
 from ca_server.core.assemble import PLACEHOLDER, assemble_certificate, assemble_crl, assemble_request
-from ca_server.core.clock import to_text
 from ca_server.core.document import Strict
 from ca_server.core.errors import Kind, refuse
 from ca_server.core.signatures import SignatureAlgorithm
 
 DocumentKind = Literal["certificate", "crl", "csr"]
 
-_BAD_DER = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
+# What the library raises for bytes that are not what they should be.
+BAD_DER = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
 
 
 class Document(Strict):
@@ -81,26 +81,8 @@ def read_certificate(data: bytes, name: str) -> x509.Certificate:
         certificate = x509.load_pem_x509_certificate(data) if pem else x509.load_der_x509_certificate(data)
         _ = certificate.subject, certificate.issuer, certificate.extensions, certificate.public_key()
         _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    except _BAD_DER as error:
+    except BAD_DER as error:
         raise refuse(
             Kind.MALFORMED, "CEREMONY-CERTIFICATE", f"{name} is not a certificate in DER or PEM"
         ) from error
     return certificate
-
-
-def describe_bytes(document: Document, tbs: bytes) -> str:
-    """What is to be approved, in words that an officer compares with the script."""
-    twin = unsigned_twin(document, tbs)
-    if document.kind == "certificate":
-        certificate = x509.load_der_x509_certificate(twin)
-        return (
-            f"certificate of '{certificate.subject.rfc4514_string()}' by "
-            f"'{certificate.issuer.rfc4514_string()}', serial number {certificate.serial_number:x}, "
-            f"{to_text(certificate.not_valid_before_utc)} to {to_text(certificate.not_valid_after_utc)}"
-        )
-    if document.kind == "csr":
-        return f"request of '{x509.load_der_x509_csr(twin).subject.rfc4514_string()}' for a certificate"
-    crl = x509.load_der_x509_crl(twin)
-    number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    revoked = ", ".join(f"{each.serial_number:x}" for each in crl) or "none"
-    return f"CRL {number} of '{crl.issuer.rfc4514_string()}' with {len(crl)} entries: {revoked}"

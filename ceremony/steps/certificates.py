@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cryptography import x509
 
-from ca_server.core.assemble import record_unsigned
-from ca_server.core.signatures import default_algorithm
 from ca_server.hsm.port import KeyStore
 from ceremony.certified import Certified, certified
-from ceremony.documents import Document, describe_document, description_path, document_path
+from ceremony.drafts import Draft, Given, Use, draft
 from ceremony.fields import Slug
 from ceremony.issuers import issuer_of, key_identifier
 from ceremony.places import certificate_place, product_path
@@ -49,26 +47,29 @@ class BuildCertificate(Verb):
             CaError: issuer, subject and validity do not fit (`ceremony.certified`), or the key in the token
                 is not the issuer's.
         """
-        profile = room.script.profiles[self.profile]
-        issuer = issuer_of(room, profile.issuer, profile.issuer_key) if profile.issuer else None
-        subject = certified(room, self.profile, profile, issuer)
-        signer = room.signer(profile.issuer_key)
-        algorithm = default_algorithm(signer.key_type)
-        store = room.token(room.script.keys[profile.issuer_key].hsm).store
-        builder = _builder(subject, issuer, random_serial_number(store))
-        unsigned = record_unsigned(
-            lambda key: builder.sign(key, algorithm.hash), signer.public_key, algorithm
-        )
-        document = Document(
-            kind="certificate",
-            key=profile.issuer_key,
-            algorithm=algorithm,
-            product=product_path(self.profile, profile),
-            issuer=certificate_place(room.script, profile.issuer) if profile.issuer else None,
-        )
-        digest = room.write(document_path(self.profile), unsigned.tbs)
-        room.write_json(description_path(self.profile), describe_document(document))
+        store = room.token(room.script.keys[room.script.profiles[self.profile].issuer_key].hsm).store
+        given = Given(room.clock.now(), random_serial_number(store))
+        digest = draft_certificate(room, self.profile, given).write(room, self.profile)
         return Done(f"TBS SHA-256 {digest}", {"document": self.profile, "tbs_sha256": digest})
+
+
+def draft_certificate(room: Room, name: str, given: Given) -> Draft:
+    """The certificate that the profile `name` wants, and no other.
+
+    Raises:
+        CaError: as `BuildCertificate.perform`.
+        ValueError: the serial number is none.
+    """
+    profile = room.script.profiles[name]
+    issuer = issuer_of(room, profile.issuer, profile.issuer_key) if profile.issuer else None
+    subject = certified(room, name, issuer, given.moment)
+    use = Use(
+        kind="certificate",
+        key=profile.issuer_key,
+        product=product_path(name, profile),
+        issuer=certificate_place(room.script, profile.issuer) if profile.issuer else None,
+    )
+    return draft(room, use, _builder(subject, issuer, given.serial_number))
 
 
 def _builder(

@@ -10,11 +10,12 @@ from cryptography.exceptions import InvalidSignature
 
 from ca_server.core.csr import parse_csr
 from ca_server.core.errors import CaError, Kind, Violation
-from ceremony.documents import Document, description_path, document_path, read_document
+from ceremony.drafts import Draft
 from ceremony.failure import Failure, Stopped
 from ceremony.fields import Slug
 from ceremony.steps.crls import require_succession
 from ceremony.steps.lint import lint_document, require_clean
+from ceremony.steps.scripted import scripted
 from ceremony.steps.verb import Category, Done, Name, Verb
 
 if TYPE_CHECKING:
@@ -41,12 +42,14 @@ class Check(Verb):
         """Check it.
 
         Raises:
+            CaError: conflict, `CEREMONY-TBS-SCRIPT`.
             Stopped: F2, the product is wrong and must never be used.
         """
-        document = read_document(room.read(description_path(self.subject)))
+        draft = scripted(room, self.subject)
+        document = draft.document
         der = room.read(document.product)
         try:
-            self._check(room, document, der)
+            self._check(room, draft, der)
             require_clean(document.product, lint_document(document, der))
             require_succession(room, self.subject, document, der)
         except (InvalidSignature, ValueError, TypeError) as error:
@@ -58,8 +61,8 @@ class Check(Verb):
             raise Stopped(Failure.WRONG_PRODUCT, error) from error
         return Done(f"{document.product} verifies", {"product": document.product})
 
-    def _check(self, room: Room, document: Document, der: bytes) -> None:
-        tbs = room.folder.read(document_path(self.subject))
+    def _check(self, room: Room, draft: Draft, der: bytes) -> None:
+        document, tbs = draft.document, draft.tbs
         if document.kind == "certificate":
             certificate = x509.load_der_x509_certificate(der)
             same = certificate.tbs_certificate_bytes == tbs

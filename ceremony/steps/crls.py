@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Literal
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from ca_server.core.assemble import record_unsigned
 from ca_server.core.bundle import crl_path
 from ca_server.core.crl import parse_crl
 from ca_server.core.crl_succession import check_succession, crl_number
 from ca_server.core.errors import Kind, refuse
-from ca_server.core.signatures import default_algorithm
-from ceremony.documents import Document, describe_document, description_path, document_path
+from ceremony.documents import Document
+from ceremony.drafts import Draft, Given, Use, draft
 from ceremony.fields import Slug
 from ceremony.issuers import certificate_of, is_authority, issuer_of, key_identifier
 from ceremony.places import certificate_place, input_path
@@ -57,25 +56,27 @@ class BuildCRL(Verb):
             CaError: it does not follow the previous CRL (`CEREMONY-CRL-…`), outlives its issuer, or the key
                 in the token is not the issuer's.
         """
-        profile = room.script.crls[self.crl]
-        issuer = issuer_of(room, profile.issuer, profile.issuer_key)
-        builder = _builder(room, profile, issuer)
-        signer = room.signer(profile.issuer_key)
-        algorithm = default_algorithm(signer.key_type)
-        unsigned = record_unsigned(
-            lambda key: builder.sign(key, algorithm.hash), signer.public_key, algorithm
-        )
-        document = Document(
-            kind="crl",
-            key=profile.issuer_key,
-            algorithm=algorithm,
-            product=crl_path(profile.issuer),
-            issuer=certificate_place(room.script, profile.issuer),
-        )
-        digest = room.write(document_path(self.crl), unsigned.tbs)
-        room.write_json(description_path(self.crl), describe_document(document))
-        result = {"document": self.crl, "tbs_sha256": digest, "emergency": profile.emergency}
+        digest = draft_crl(room, self.crl, Given(room.clock.now())).write(room, self.crl)
+        emergency = room.script.crls[self.crl].emergency
+        result = {"document": self.crl, "tbs_sha256": digest, "emergency": emergency}
         return Done(f"TBS SHA-256 {digest}", result)
+
+
+def draft_crl(room: Room, name: str, given: Given) -> Draft:
+    """The CRL that the table `name` wants, and no other.
+
+    Raises:
+        CaError: as `BuildCRL.perform`.
+    """
+    profile = room.script.crls[name]
+    issuer = issuer_of(room, profile.issuer, profile.issuer_key)
+    use = Use(
+        kind="crl",
+        key=profile.issuer_key,
+        product=crl_path(profile.issuer),
+        issuer=certificate_place(room.script, profile.issuer),
+    )
+    return draft(room, use, _builder(room, profile, issuer, given.moment))
 
 
 def require_succession(room: Room, name: str, document: Document, der: bytes) -> None:
@@ -98,9 +99,8 @@ def require_succession(room: Room, name: str, document: Document, der: bytes) ->
 
 
 def _builder(
-    room: Room, profile: CRLProfile, issuer: x509.Certificate
+    room: Room, profile: CRLProfile, issuer: x509.Certificate, now: datetime
 ) -> x509.CertificateRevocationListBuilder:
-    now = room.clock.now()
     period = Period(now, now + profile.lifetime)
     if not Period(issuer.not_valid_before_utc, issuer.not_valid_after_utc).holds(period):
         detail = f"the CRL's time, {period}, is not inside the validity of '{profile.issuer}'"
@@ -116,7 +116,7 @@ def _builder(
         last_update=period.not_before,
         next_update=period.not_after,
         extensions=_extensions(issuer, number),
-        revoked_certificates=_entries(room, profile, issuer, previous),
+        revoked_certificates=_entries(room, profile, issuer, previous, now),
     )
 
 
@@ -147,11 +147,12 @@ def _entries(
     profile: CRLProfile,
     issuer: x509.Certificate,
     previous: x509.CertificateRevocationList | None,
+    now: datetime,
 ) -> list[x509.RevokedCertificate]:
     """Those of the previous CRL, and the new ones; nothing is taken off."""
     entries = [] if previous is None else list(previous)
     for each in profile.revoke:
-        entry = _entry(room, each, profile, issuer)
+        entry = _entry(room, each, profile, issuer, now)
         if any(entry.serial_number == known.serial_number for known in entries):
             detail = f"'{each.certificate}' is on the CRL already"
             raise refuse(Kind.CONFLICT, "CEREMONY-CRL-ENTRY", detail)
@@ -160,10 +161,9 @@ def _entries(
 
 
 def _entry(
-    room: Room, revocation: Revocation, profile: CRLProfile, issuer: x509.Certificate
+    room: Room, revocation: Revocation, profile: CRLProfile, issuer: x509.Certificate, now: datetime
 ) -> x509.RevokedCertificate:
     """An entry is a CA certificate that this very issuer signed, as the distribution point promises."""
-    now = room.clock.now()
     certificate = certificate_of(room, revocation.certificate)
     date = revocation.date or now
     try:

@@ -11,9 +11,11 @@ from pydantic import Field, model_validator
 from ca_server.core.ceremony.demands import RoleName
 from ca_server.core.ceremony.statement import Gate
 from ca_server.core.document import broken
-from ceremony.documents import describe_bytes, description_path, document_path, read_document
+from ceremony.document_facts import describe_draft
+from ceremony.documents import document_path
 from ceremony.fields import Slug
 from ceremony.papers import paper_path, show_paper
+from ceremony.steps.lint import fit_to_sign
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
 
 if TYPE_CHECKING:
@@ -81,7 +83,11 @@ class ApproveGate(_Gate):
         return f"officers compare and approve '{self.subject or self.paper}'"
 
     def perform(self, room: Room) -> Done:
-        """Show the document and its digest, and collect the signatures."""
+        """Show the document and its digest, and collect the signatures.
+
+        Raises:
+            CaError: nobody is asked to sign what is not the script's, or what lints object to.
+        """
         from ceremony.gates import Subject, hold_gate  # noqa: PLC0415 - as above
 
         path, data = self._show(room)
@@ -97,11 +103,10 @@ class ApproveGate(_Gate):
             data = room.read(path)
             room.display.say(show_paper(path, data))
             return path, data
-        path = document_path(self.subject or "")
-        data = room.read(path)
-        document = read_document(room.read(description_path(self.subject or "")))
-        room.display.say(describe_bytes(document, data))
-        return path, data
+        name = self.subject or ""
+        draft = fit_to_sign(room, name)
+        room.display.say(describe_draft(room, name, draft))
+        return document_path(name), draft.tbs
 
 
 class CloseGate(_Gate):

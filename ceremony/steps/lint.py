@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from ca_server.core.errors import CaError, Kind, Violation
 from ca_server.core.lints import Finding, blocking
 from ca_server.core.lints.pkix import lint_certificate, lint_crl
-from ceremony.documents import Document, description_path, document_path, read_document, unsigned_twin
+from ceremony.documents import Document, unsigned_twin
+from ceremony.drafts import Draft
 from ceremony.fields import Slug
 from ceremony.steps.crls import require_succession
+from ceremony.steps.scripted import scripted
 from ceremony.steps.verb import Category, Done, Name, Verb
 
 if TYPE_CHECKING:
@@ -37,17 +39,35 @@ class Lint(Verb):
         """Lint it and keep the report.
 
         Raises:
-            CaError: policy_refused, `CEREMONY-LINT` for each finding that blocks; conflict, a CRL does not
-                follow the one before it.
+            CaError: conflict, `CEREMONY-TBS-SCRIPT`, or a CRL does not follow the one before it;
+                policy_refused, `CEREMONY-LINT` for each finding that blocks.
         """
-        document = read_document(room.read(description_path(self.subject)))
-        twin = unsigned_twin(document, room.folder.read(document_path(self.subject)))
-        findings = lint_document(document, twin)
+        draft = scripted(room, self.subject)
+        findings = _findings(draft)
         report = [{"code": each.code, "severity": each.severity, "detail": each.detail} for each in findings]
         room.write_json(f"lints/{self.subject}.json", report)
-        require_clean(self.subject, findings)
-        require_succession(room, self.subject, document, twin)
+        _require_fit(room, self.subject, draft, findings)
         return Done(f"{len(findings)} findings, none of which blocks", {"findings": len(findings)})
+
+
+def fit_to_sign(room: Room, name: str) -> Draft:
+    """A document as the script asks for it, once no lint objects; an earlier lint may be another's words.
+
+    Raises:
+        CaError: as `Lint.perform`.
+    """
+    draft = scripted(room, name)
+    _require_fit(room, name, draft, _findings(draft))
+    return draft
+
+
+def _findings(draft: Draft) -> tuple[Finding, ...]:
+    return lint_document(draft.document, unsigned_twin(draft.document, draft.tbs))
+
+
+def _require_fit(room: Room, name: str, draft: Draft, findings: tuple[Finding, ...]) -> None:
+    require_clean(name, findings)
+    require_succession(room, name, draft.document, unsigned_twin(draft.document, draft.tbs))
 
 
 def lint_document(document: Document, der: bytes) -> tuple[Finding, ...]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
-from asn1crypto.csr import CertificationRequest
 from cryptography import x509
 
-from ca_server.core.assemble import record_unsigned
-from ca_server.core.signatures import default_algorithm
-from ceremony.documents import Document, describe_document, description_path, document_path
+from ceremony.drafts import Draft, Use, draft
 from ceremony.fields import Slug
 from ceremony.issuers import certificate_of, require_key
 from ceremony.places import request_path
@@ -47,24 +44,19 @@ class BuildRequest(Verb):
         Raises:
             CaError: the key in the token is not that of the certificate whose subject is taken over.
         """
-        wanted = room.script.requests[self.request]
-        signer = room.signer(wanted.key)
-        algorithm = default_algorithm(signer.key_type)
-        builder = x509.CertificateSigningRequestBuilder(subject_name=_subject(room, wanted))
-        unsigned = record_unsigned(
-            lambda key: builder.sign(key, algorithm.hash), signer.public_key, algorithm
-        )
-        document = Document(
-            kind="csr",
-            key=wanted.key,
-            algorithm=algorithm,
-            product=request_path(self.request),
-            issuer=None,
-            identifier=CertificationRequest.load(unsigned.twin)["signature_algorithm"].dump().hex(),
-        )
-        digest = room.write(document_path(self.request), unsigned.tbs)
-        room.write_json(description_path(self.request), describe_document(document))
+        digest = draft_request(room, self.request).write(room, self.request)
         return Done(f"TBS SHA-256 {digest}", {"document": self.request, "tbs_sha256": digest})
+
+
+def draft_request(room: Room, name: str) -> Draft:
+    """The CSR that the table `name` wants, and no other.
+
+    Raises:
+        CaError: as `BuildRequest.perform`.
+    """
+    wanted = room.script.requests[name]
+    builder = x509.CertificateSigningRequestBuilder(subject_name=_subject(room, wanted))
+    return draft(room, Use(kind="csr", key=wanted.key, product=request_path(name)), builder)
 
 
 def _subject(room: Room, wanted: Request) -> x509.Name:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from ca_server.core.errors import Kind, refuse
 from ca_server.core.signatures import spki_sha256
 from ceremony.approvals import approved_so_far
-from ceremony.documents import description_path, document_path, read_document
+from ceremony.documents import document_path
 from ceremony.fields import Slug
+from ceremony.steps.scripted import scripted
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
 
 if TYPE_CHECKING:
@@ -42,14 +43,18 @@ class Sign(Verb):
         """The very bytes, by digest, and the key.
 
         Raises:
-            CaError: conflict, `CEREMONY-TBS-CHANGED`, no gate approved these bytes.
+            CaError: conflict, `CEREMONY-TBS-CHANGED`, no gate approved these bytes, or
+                `CEREMONY-TBS-SCRIPT`, they are not what the script asks for.
         """
-        document = read_document(room.read(description_path(self.subject)))
         digest = hashlib.sha256(room.folder.read(document_path(self.subject))).hexdigest()
         if digest not in approved_so_far(room):
             detail = f"no gate approved the bytes of '{self.subject}' as they are now"
             raise refuse(Kind.CONFLICT, "CEREMONY-TBS-CHANGED", detail)
-        return {"document": self.subject, "tbs_sha256": digest, "key": document.key}
+        return {
+            "document": self.subject,
+            "tbs_sha256": digest,
+            "key": scripted(room, self.subject).document.key,
+        }
 
     def perform(self, room: Room) -> Done:
         """Sign, or take the signature that an interrupted try wrote down; then assemble the product.
@@ -62,7 +67,7 @@ class Sign(Verb):
         tbs = room.folder.read(path)
         if hashlib.sha256(tbs).hexdigest() != self.intent(room)["tbs_sha256"]:
             raise refuse(Kind.CONFLICT, "CEREMONY-TBS-CHANGED", f"{path} was changed after it was approved")
-        document = read_document(room.read(description_path(self.subject)))
+        document = scripted(room, self.subject).document
         if not room.effects(self.id):
             signer = room.signer(document.key)
             room.effect(

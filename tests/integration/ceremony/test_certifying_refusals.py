@@ -175,8 +175,8 @@ def test_an_entry_that_was_lost(practice_room, monkeypatch, tmp_path):
     stopped(
         practice_room,
         ready("root-crl"),
-        "F0",
-        "CEREMONY-CRL-LOST",
+        "F3",
+        "CEREMONY-FILE-CHANGED",
         root_r1=cer(first),
         root_r1_last_crl=crl(revoked),
     )
