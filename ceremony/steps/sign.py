@@ -11,6 +11,7 @@ from ca_server.core.signatures import spki_sha256
 from ceremony.approvals import approved_so_far
 from ceremony.documents import document_path
 from ceremony.fields import Slug
+from ceremony.state import digests
 from ceremony.steps.scripted import scripted
 from ceremony.steps.verb import Category, Done, Effect, Name, Verb
 
@@ -46,8 +47,9 @@ class Sign(Verb):
             CaError: conflict, `CEREMONY-TBS-CHANGED`, no gate approved these bytes, or
                 `CEREMONY-TBS-SCRIPT`, they are not what the script asks for.
         """
-        digest = hashlib.sha256(room.folder.read(document_path(self.subject))).hexdigest()
-        if digest not in approved_so_far(room):
+        path = document_path(self.subject)
+        digest = hashlib.sha256(room.folder.read(path)).hexdigest()
+        if digest != digests(room.lines).get(path) or digest not in approved_so_far(room):
             detail = f"no gate approved the bytes of '{self.subject}' as they are now"
             raise refuse(Kind.CONFLICT, "CEREMONY-TBS-CHANGED", detail)
         return {
