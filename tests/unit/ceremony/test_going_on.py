@@ -189,8 +189,9 @@ def go_on(small: SmallCeremony) -> Outcome:
     return small.run()
 
 
-@pytest.mark.parametrize("end", [abort, go_on])
-@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize(
+    ("number", "end"), [*((each, abort) for each in (1, 3, 5, 6, 8)), (2, go_on), (7, go_on)]
+)
 def test_whenever_it_is_cut_off_both_verifiers_take_what_comes_of_it(
     small, number: int, end: Callable[[SmallCeremony], Outcome]
 ):
