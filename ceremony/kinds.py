@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from ca_server.core.ceremony.demands import RoleName
 from ca_server.core.errors import Violation
 from ceremony.steps.gates import ApproveGate
+from ceremony.steps.hsm import Login
+from ceremony.steps.verb import Effect
 
 if TYPE_CHECKING:
     from ceremony.script import Script
@@ -16,9 +18,9 @@ if TYPE_CHECKING:
 MIN_OFFICERS = 3
 
 _SIGNS = frozenset({"document.lint", "gate.approve", "document.sign", "document.check"})
-_CERTIFIES = _SIGNS | {"environment.verify", "certificate.build"}
-_REQUESTS = _SIGNS | {"environment.verify", "csr.build"}
-_LISTS = _SIGNS | {"environment.verify", "crl.build"}
+_CERTIFIES = _SIGNS | {"certificate.build"}
+_REQUESTS = _SIGNS | {"csr.build"}
+_LISTS = _SIGNS | {"crl.build"}
 _MAKES = frozenset({"key.generate"})
 
 
@@ -114,12 +116,16 @@ _RULES: dict[str, KindRule] = {
     ),
 }
 _EVERY_TYPE_NEEDED = frozenset({"first-hierarchy", "rotate"})
+# What a device holds before its initialisation and after its erasure needs no list: nothing.
+_COUNTED = frozenset({"hsm.inventory", "hsm.initialise", "hsm.zeroise"})
 
 
 def check_kind(script: Script) -> Iterator[Violation]:
     """What a script lacks of its kind, or does beyond it."""
     rule = _RULES.get(script.kind, KindRule())
     yield from _verbs(script, rule)
+    yield from _machine(script)
+    yield from _inventories(script)
     yield from _tables(script, rule)
     yield from _roles(script, rule)
 
@@ -132,6 +138,31 @@ def _verbs(script: Script, rule: KindRule) -> Iterator[Violation]:
         yield Violation("CEREMONY-KIND", f"a {script.kind} makes no keys", "/steps")
     if "crl.build" in verbs and not rule.may_sign_crls:
         yield Violation("CEREMONY-KIND", f"a {script.kind} signs no CRL", "/steps")
+
+
+def _machine(script: Script) -> Iterator[Violation]:
+    if script.steps[0].do != "environment.verify":
+        yield Violation(
+            "CEREMONY-KIND", "the first step is environment.verify: look at the machine", "/steps"
+        )
+
+
+def _inventories(script: Script) -> Iterator[Violation]:
+    """Each device that is opened is counted before anything is made or signed in a device, and after it."""
+    changing = [
+        index
+        for index, step in enumerate(script.steps)
+        if step.effect is Effect.ONCE and step.do not in _COUNTED
+    ]
+    for device in sorted({each for step in script.steps if isinstance(step, Login) for each in step.hsm}):
+        counted = [
+            index
+            for index, step in enumerate(script.steps)
+            if step.do in _COUNTED and getattr(step, "hsm", None) == device
+        ]
+        if not counted or (changing and not counted[0] < changing[0] <= changing[-1] < counted[-1]):
+            detail = f"an hsm.inventory of '{device}' comes before all keys and signatures, and one after"
+            yield Violation("CEREMONY-KIND", detail, "/steps")
 
 
 def _tables(script: Script, rule: KindRule) -> Iterator[Violation]:

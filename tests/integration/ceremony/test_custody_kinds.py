@@ -195,7 +195,7 @@ def test_a_log_epoch_names_the_newest_anchor_and_brings_a_new_key(custody_kinds)
     assert (report["newest"]["name"], report["newest"]["size"]) == ("checkpoint-witness", 12)
     assert report["disagreements"] == []
     assert report["unproven"] == ["checkpoint-database"]
-    assert held.file("keys/log-2.vkey").read_text().startswith("localhost/ca-audit/2+")
+    assert held.file("keys/log-epoch-2.vkey").read_text().startswith("localhost/ca-audit/epoch-2+")
 
 
 def test_a_compromise_ends_in_an_order_a_revocation_and_a_report(custody_kinds):

@@ -146,10 +146,18 @@ BAD_VALIDITIES = [
     ),
 ]
 
+MACHINE = '[[steps]]\nid = "machine"\ndo = "environment.verify"\n\n'
+
+INVENTORY = '[[steps]]\nid = "{}"\ndo = "hsm.inventory"\nhsm = "{}"\n\n'
+
 # Kind, old text, new text, rule.
 BAD_KINDS = [
     ("root-generate", 'kind = "root-generate"', 'kind = "root-crl"', "CEREMONY-KIND"),
     ("root-crl", 'kind = "root-crl"', 'kind = "cross-csr"', "CEREMONY-KIND"),
+    *((kind, MACHINE, "", "CEREMONY-KIND") for kind in READY),
+    ("root-crl", INVENTORY.format("root-before", "root"), "", "CEREMONY-KIND"),
+    ("root-crl", INVENTORY.format("root-after", "root"), "", "CEREMONY-KIND"),
+    ("key-backup", INVENTORY.format("spare-after", "spare"), "", "CEREMONY-KIND"),
     ("root-crl", 'previous = "root-r1-last-crl"', "first = true", "CEREMONY-UNUSED"),
     ("root-crl", 'previous = "root-r1-last-crl"', 'previous = "root-r1"', "CEREMONY-REFERENCE"),
     ("root-generate", '\n[roles.external-witness]\ngroup = "external-witnesses"\n', "", "CEREMONY-ROLE"),
