@@ -133,6 +133,13 @@ def _require_wanted(verified: VerifiedBundle, expected: Expected) -> Hierarchy:
     if closing.mode == "rehearsal" and not expected.rehearsal:
         detail = "this bundle comes from a rehearsal, and this server is configured for production"
         raise refuse(Kind.POLICY_REFUSED, "BUNDLE-REHEARSAL", detail)
+    if closing.mode == "production" and not (expected.roster_sha256 or expected.sha256):
+        # Whoever has keys can hold a ceremony of his own: a bundle's own roster proves nothing about itself.
+        detail = (
+            "nothing says whose ceremonies count here: set ceremony.roster_sha256, or give the digest that "
+            "the ceremony showed with --sha256"
+        )
+        raise refuse(Kind.POLICY_REFUSED, "BUNDLE-ROSTER-PIN", detail)
     if expected.roster_sha256 not in {None, roster.sha256} or expected.domain not in {None, roster.domain}:
         detail = (
             f"its people are of roster {roster.sha256} of {roster.domain}, which [ceremony] does not name"

@@ -30,7 +30,7 @@ from ca_server.store.authorities import authority_chain, find_authority, list_au
 from ca_server.store.ceremonies import find_key_uri, list_certificates
 from ca_server.store.crls import CrlIntent, find_published, take_number
 from ca_server.wsgi import create_publication_app
-from tests.fixtures.hand_made_bundle import START, Document, digest, issuing_key, root_key, spki
+from tests.fixtures.hand_made_bundle import START, Document, Production, digest, issuing_key, root_key, spki
 from tests.fixtures.installable_bundle import (
     Installable,
     Later,
@@ -195,6 +195,20 @@ def test_another_hierarchy_under_the_same_names_is_refused(imported, officers, t
 def test_a_bundle_that_is_not_expected_is_refused(context, bundle_file, expected, rule_id):
     error = refused(context, lambda: import_bundle(context, bundle_file, expected))
     assert error.rule_ids == (rule_id,)
+
+
+class OfStrangers(Production, Installable):
+    """Held for production by whoever has keys."""
+
+
+def test_a_bundle_of_production_is_believed_by_its_digest_or_a_roster_that_is_named(
+    context, officers, tmp_path
+):
+    path = tmp_path / "bundle.tar"
+    path.write_bytes(OfStrangers(officers).hold())
+    error = refused(context, lambda: import_bundle(context, path, Expected()))
+    assert error.rule_ids == ("BUNDLE-ROSTER-PIN",)
+    assert import_bundle(context, path, Expected(sha256=digest(path.read_bytes())))
 
 
 def test_a_bundle_that_is_expected_in_every_way_is_taken(context, bundle_file, installable):
