@@ -78,10 +78,11 @@ def _abort_reason(room: Room) -> str | None:
 
 
 def _do_steps(room: Room) -> None:
-    for number, step in enumerate(room.script.steps[:-1], 1):
-        _check_limits(room)
-        if step.id not in done_steps(room.lines) or step.effect is Effect.SESSION:
-            _do(room, number, step)
+    for number, step in enumerate(room.script.steps, 1):
+        if isinstance(step, Verb):
+            _check_limits(room)
+            if step.id not in done_steps(room.lines) or step.effect is Effect.SESSION:
+                _do(room, number, step)
 
 
 def _do(room: Room, number: int, step: Verb) -> None:

@@ -15,7 +15,7 @@ from ceremony.script import Script, parse_script
 from ceremony.steps.gates import ApproveGate, CloseGate, OpenGate
 from ceremony.steps.lint import Lint
 from ceremony.steps.sign import Sign
-from ceremony.steps.verb import Category, Name, Verb
+from ceremony.steps.verb import Category, Name, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _order(script: Script) -> Iterator[Violation]:
                 yield Violation("CEREMONY-GATE", detail, f"/steps/{index}")
 
 
-def _opens(steps: tuple[Verb, ...]) -> bool:
+def _opens(steps: tuple[Step, ...]) -> bool:
     """Only what looks at the machine may come before the opening."""
     before = next((steps[:index] for index, each in enumerate(steps) if isinstance(each, OpenGate)), steps)
     return all(each.do == "environment.verify" for each in before)

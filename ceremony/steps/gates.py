@@ -16,7 +16,7 @@ from ceremony.documents import document_path
 from ceremony.fields import Slug
 from ceremony.papers import paper_path, show_paper
 from ceremony.steps.lint import fit_to_sign
-from ceremony.steps.verb import Category, Done, Effect, Name, Verb
+from ceremony.steps.verb import Category, Done, Effect, Name, Step, Verb
 
 if TYPE_CHECKING:
     from ceremony.room import Room
@@ -109,10 +109,16 @@ class ApproveGate(_Gate):
         return document_path(name), draft.tbs
 
 
-class CloseGate(_Gate):
+class CloseGate(Step):
     """Everyone present signs what the ceremony comes to; the engine itself performs it, as the last step."""
 
+    effect = Effect.IDEMPOTENT
     do: Literal["gate.close"]
+    sign_by: Roles
+
+    def signers(self) -> tuple[str, ...]:
+        """The roles that sign."""
+        return self.sign_by
 
     def describe(self, script: Script) -> str:
         """What will happen."""

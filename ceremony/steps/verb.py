@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -60,7 +61,7 @@ class Done:
     result: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Verb(Strict):
+class Step(Strict, ABC):
     """A step of a script. A subclass names itself by a `do: Literal[...]` field."""
 
     effect: ClassVar[Effect] = Effect.PURE
@@ -76,13 +77,17 @@ class Verb(Strict):
         """Names that later steps may read; each is made once."""
         yield from ()
 
+    @abstractmethod
     def describe(self, script: Script) -> str:
         """What will happen, for the people in the room."""
-        raise NotImplementedError
 
     def signers(self) -> tuple[str, ...]:
         """The roles that sign at this step."""
         return ()
+
+
+class Verb(Step):
+    """A step that does something in the room; the close alone is none, as the engine itself performs it."""
 
     def intent(self, room: Room) -> Mapping[str, Any]:
         """What the transcript announces before the step begins; of a signature, its very input.
@@ -93,6 +98,7 @@ class Verb(Strict):
         del room
         return {}
 
+    @abstractmethod
     def perform(self, room: Room) -> Done:
         """Do it. After a crash it is called again: a `once` step first looks for what it may have left.
 
@@ -101,4 +107,3 @@ class Verb(Strict):
             Stopped: so, and the class of the failure is known here.
             SignatureUnknown: the token may have signed.
         """
-        raise NotImplementedError
