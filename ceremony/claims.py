@@ -6,8 +6,9 @@ for that; any other key of the same label or id is somebody's, and no try touche
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ca_server.core.errors import Kind, refuse
 from ca_server.core.signatures import PublicKey
@@ -36,6 +37,11 @@ def claim(room: Room, place: Place) -> None:
     """Write down that nothing is in a place, which the caller has just seen; once is enough."""
     if not is_claimed(room, place):
         room.effect({"absent": True, **place.facts})
+
+
+def is_absence(effect: Mapping[str, Any]) -> bool:
+    """True of what `claim` writes: a look at a token, which changed nothing in it."""
+    return effect.get("absent") is True
 
 
 def is_claimed(room: Room, place: Place) -> bool:

@@ -16,6 +16,7 @@ from ca_server.core.clock import to_text
 from ca_server.core.errors import CaError, Kind, refuse
 from ca_server.hsm.port import SignatureUnknown
 from ceremony.attendance import attendance
+from ceremony.claims import is_absence
 from ceremony.close import close_ceremony, is_closing
 from ceremony.failure import ADVICE, Failure, Stopped, failure_of
 from ceremony.gates import Subject, hold_gate
@@ -179,10 +180,12 @@ def _stopping(room: Room) -> Iterator[None]:
 
 
 def _effect_open(room: Room) -> bool:
+    """True where a token was asked, and did not answer or did what the step has not finished."""
     last = [line for line in room.lines if line.event is Event.BEGIN]
     if not last or last[-1].data["effect"] != Effect.ONCE or last[-1].step in done_steps(room.lines):
         return False
-    return not any(line.event is Event.EFFECT and line.seq > last[-1].seq for line in room.lines)
+    effects = [line.data for line in room.lines[last[-1].seq :] if line.event is Event.EFFECT]
+    return not effects or any(not is_absence(effect) for effect in effects)
 
 
 def _stopped(room: Room, failure: Failure, error: CaError) -> CaError:

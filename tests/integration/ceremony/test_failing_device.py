@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from ca_server.core.bundle import read_bundle
+from ca_server.core.errors import Kind, refuse
 from ca_server.hsm.ceremony_token import open_for_ceremony
 from ca_server.hsm.port import HsmUnavailable
 from ceremony import event
+from ceremony.room import Room
 from tests.fixtures.certifying import PracticeRoom, ready
 
 pytestmark = pytest.mark.hsm
@@ -76,3 +78,25 @@ def test_what_a_failure_leaves_is_said_and_gone_on_with(
         assert event.go_on(held.folder).outcome == "completed"
     bundle = read_bundle(held.bundle.read_bytes())
     assert [key.label for key in bundle.keys] == ["root-r1"]
+
+
+def test_a_disk_that_is_full_once_the_token_did_its_work_is_not_called_nothing_done(
+    practice_room: PracticeRoom, monkeypatch
+):
+    """The key is in the token and in the transcript; what is written after that finds no place."""
+    write = Room.write
+
+    def full(room: Room, name: str, data: bytes) -> str:
+        # The dry run before it has a folder of its own.
+        if name.startswith("keys/") and room.folder.root.name == "ceremony-1":
+            raise refuse(Kind.UNAVAILABLE, "CEREMONY-DISK", f"{name} cannot be written")
+        return write(room, name, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ceremony.room.Room.write", full)
+        error, held = practice_room.refused(ready("root-generate"))
+    assert error.rule_ids == ("CEREMONY-DISK",)
+    assert (held.stop()["failure"], held.lines()[-1]["step"]) == ("F1", "key-root-r1")
+    with practice_room.tokens():
+        assert event.go_on(held.folder).outcome == "completed"
+    assert [key.label for key in read_bundle(held.bundle.read_bytes()).keys] == ["root-r1"]
